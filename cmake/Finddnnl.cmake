@@ -1,0 +1,21 @@
+# Finds oneDNN by header and library. Defines dnnl_FOUND, dnnl_VERSION and the target DNNL::dnnl. Used instead of oneDNN's own
+# config file, which demands the OpenCL headers whenever the library was built with GPU support: Pluto uses its CPU side only.
+find_path(DNNL_INCLUDE_DIR dnnl.hpp)
+find_library(DNNL_LIBRARY dnnl)
+if(DNNL_INCLUDE_DIR)
+  set(DNNL_VERSION_FILE ${DNNL_INCLUDE_DIR}/dnnl_version.h)
+  if(EXISTS ${DNNL_INCLUDE_DIR}/oneapi/dnnl/dnnl_version.h)
+    set(DNNL_VERSION_FILE ${DNNL_INCLUDE_DIR}/oneapi/dnnl/dnnl_version.h)
+  endif()
+  file(STRINGS ${DNNL_VERSION_FILE} DNNL_VERSION_LINES REGEX "#define DNNL_VERSION_(MAJOR|MINOR|PATCH) +[0-9]+")
+  string(REGEX REPLACE "[^0-9;]+" "" dnnl_VERSION "${DNNL_VERSION_LINES}")
+  string(REPLACE ";" "." dnnl_VERSION "${dnnl_VERSION}")
+endif()
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(dnnl REQUIRED_VARS DNNL_LIBRARY DNNL_INCLUDE_DIR VERSION_VAR dnnl_VERSION)
+mark_as_advanced(DNNL_INCLUDE_DIR DNNL_LIBRARY)
+if(dnnl_FOUND AND NOT TARGET DNNL::dnnl)
+  add_library(DNNL::dnnl UNKNOWN IMPORTED)
+  set_target_properties(DNNL::dnnl PROPERTIES
+    IMPORTED_LOCATION ${DNNL_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${DNNL_INCLUDE_DIR})
+endif()
