@@ -1,0 +1,142 @@
+#include "plan/cluster.h"
+
+#include <array>
+
+#include "plan/document_parts.h"
+#include "plan/words.h"
+
+namespace pluto {
+namespace {
+
+constexpr std::array<Word<DeviceKind>, 2> kDeviceKinds = {
+    {{DeviceKind::kCpu, "cpu"}, {DeviceKind::kGpu, "gpu"}}};
+
+Value to_value(const LinkSpec& link) {
+  Value value = Value::object();
+  value.set("name", link.name)
+      .set("alpha_s", link.alpha.value())
+      .set("bandwidth_bytes_per_s", link.bandwidth.value())
+      .set("shared_by", link.shared_by)
+      .set("cpu_share", link.cpu_share);
+  return value;
+}
+
+Value to_value(const DeviceSpec& device) {
+  Value peak = Value::object();
+  for (const auto& [dtype, flops] : device.peak) peak.set(to_text(dtype), flops.value());
+  Value value = Value::object();
+  value.set("name", device.name)
+      .set("kind", to_text(device.kind))
+      .set("memory_bytes", device.memory.value())
+      .set("memory_bandwidth_bytes_per_s", device.memory_bandwidth.value())
+      .set("peak_flops_per_s", std::move(peak));
+  return value;
+}
+
+// Opens the member `key`, reads it with `read` and refuses what it did not ask for.
+template <class Read>
+auto read_member(ObjectReader& outer, std::string_view key, Read read) -> decltype(read(outer)) {
+  PLUTO_ASSIGN(const Value* value, outer.object(key));
+  PLUTO_ASSIGN(ObjectReader reader, ObjectReader::open(*value, outer.place(key)));
+  auto result = read(reader);
+  if (result.ok()) PLUTO_TRY(reader.finish());
+  return result;
+}
+
+Result<LinkSpec> read_link(ObjectReader& reader) {
+  LinkSpec link;
+  PLUTO_ASSIGN(link.name, reader.string("name"));
+  PLUTO_ASSIGN(link.alpha, read_seconds(reader, "alpha_s"));
+  PLUTO_ASSIGN(const double bandwidth, reader.number("bandwidth_bytes_per_s"));
+  link.bandwidth = BytesPerSecond(bandwidth);
+  PLUTO_ASSIGN(link.shared_by, read_int(reader, "shared_by"));
+  PLUTO_ASSIGN(link.cpu_share, reader.number("cpu_share"));
+  return link;
+}
+
+Result<DeviceSpec> read_device(ObjectReader& reader) {
+  DeviceSpec device;
+  PLUTO_ASSIGN(device.name, reader.string("name"));
+  PLUTO_ASSIGN(const std::string kind, reader.string("kind"));
+  PLUTO_ASSIGN_AT(reader.place("kind"), device.kind, parse_device_kind(kind));
+  PLUTO_ASSIGN(device.memory, read_bytes(reader, "memory_bytes"));
+  PLUTO_ASSIGN(const double bandwidth, reader.number("memory_bandwidth_bytes_per_s"));
+  device.memory_bandwidth = BytesPerSecond(bandwidth);
+  PLUTO_ASSIGN(const Value* peak, reader.object("peak_flops_per_s"));
+  PLUTO_ASSIGN(ObjectReader peaks, ObjectReader::open(*peak, reader.place("peak_flops_per_s")));
+  for (const auto& [name, member] : peak->as_object()) {
+    PLUTO_ASSIGN_AT(peaks.place(name), const DType dtype, parse_dtype(name));
+    PLUTO_ASSIGN(const double flops, peaks.number(name));
+    device.peak[dtype] = FlopsPerSecond(flops);
+  }
+  return device;
+}
+
+Result<NodeSpec> read_node(ObjectReader& reader) {
+  NodeSpec node;
+  PLUTO_ASSIGN(node.device, read_member(reader, "device", read_device));
+  PLUTO_ASSIGN(node.devices, read_int(reader, "devices"));
+  PLUTO_ASSIGN(node.intra, read_member(reader, "intra", read_link));
+  PLUTO_ASSIGN(node.network, read_member(reader, "network", read_link));
+  return node;
+}
+
+Result<InstanceType> read_instance(ObjectReader& reader) {
+  InstanceType instance;
+  PLUTO_ASSIGN(instance.name, reader.string("name"));
+  PLUTO_ASSIGN(instance.node, read_member(reader, "node", read_node));
+  PLUTO_ASSIGN(const double price, reader.number("price_usd_per_hour"));
+  instance.price = DollarsPerHour(price);
+  PLUTO_ASSIGN(const std::optional<double> spot, reader.optional_number("spot_usd_per_hour"));
+  if (spot) instance.spot_price = DollarsPerHour(*spot);
+  PLUTO_ASSIGN(instance.price_date, reader.string("price_date"));
+  PLUTO_ASSIGN(instance.source, reader.string("source"));
+  return instance;
+}
+
+}  // namespace
+
+const char* to_text(DeviceKind kind) { return word_of(kDeviceKinds, kind); }
+
+Result<DeviceKind> parse_device_kind(std::string_view text) {
+  return parse_word(kDeviceKinds, "kind of device", text);
+}
+
+Value to_value(const InstanceType& instance) {
+  Value node = Value::object();
+  node.set("device", to_value(instance.node.device))
+      .set("devices", instance.node.devices)
+      .set("intra", to_value(instance.node.intra))
+      .set("network", to_value(instance.node.network));
+  Value value = Value::object();
+  value.set("name", instance.name)
+      .set("node", std::move(node))
+      .set("price_usd_per_hour", instance.price.value());
+  if (instance.spot_price) value.set("spot_usd_per_hour", instance.spot_price->value());
+  value.set("price_date", instance.price_date).set("source", instance.source);
+  return value;
+}
+
+Value to_value(const ClusterSpec& cluster) {
+  Value value = Value::object();
+  value.set("instance", to_value(cluster.instance)).set("nodes", cluster.nodes);
+  return value;
+}
+
+Result<InstanceType> instance_from_value(const Value& value, const std::string& where) {
+  PLUTO_ASSIGN(ObjectReader reader, ObjectReader::open(value, where));
+  PLUTO_ASSIGN(InstanceType instance, read_instance(reader));
+  PLUTO_TRY(reader.finish());
+  return instance;
+}
+
+Result<ClusterSpec> cluster_from_value(const Value& value, const std::string& where) {
+  PLUTO_ASSIGN(ObjectReader reader, ObjectReader::open(value, where));
+  ClusterSpec cluster;
+  PLUTO_ASSIGN(cluster.instance, read_member(reader, "instance", read_instance));
+  PLUTO_ASSIGN(cluster.nodes, read_int(reader, "nodes"));
+  PLUTO_TRY(reader.finish());
+  return cluster;
+}
+
+}  // namespace pluto

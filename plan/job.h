@@ -1,0 +1,112 @@
+#pragma once
+// What is wanted: the training job as its owner states it.
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/document.h"
+#include "base/result.h"
+#include "base/units.h"
+#include "model/passes/passes.h"
+#include "model/training_graph.h"
+#include "model/zoo.h"
+
+namespace pluto {
+
+struct ModelChoice {
+  std::string source;  ///< zoo name or path of an ONNX / config.json file
+  ZooOptions options;
+  bool operator==(const ModelChoice&) const = default;
+};
+
+/// Where samples come from: "fashion-mnist" (IDX files), "synthetic" (deterministic noise of the
+/// model's input shapes).
+struct DataChoice {
+  std::string source = "synthetic";
+  std::optional<std::string>
+      path;  ///< folder of the files; default: where the Debian package puts them
+  std::optional<std::int64_t> samples;  ///< default: all; synthetic needs it
+  int readers = 1;                      ///< reader threads per rank
+  bool operator==(const DataChoice&) const = default;
+};
+
+enum class ScheduleKind : std::uint8_t { kConstant, kCosine, kLinear, kStep };
+const char* to_text(ScheduleKind kind);  ///< "constant", "cosine", "linear", "step"
+Result<ScheduleKind> parse_schedule_kind(std::string_view text);
+
+/// Learning rate over samples seen: linear warm-up to `peak`, then the schedule. kStep: `rates[i]`
+/// holds until `boundaries[i]` samples (warm-up still applies), the last of the boundaries.size() +
+/// 1 rates after that; `peak` is the first rate.
+struct LearningRate {
+  double peak = 0.1;
+  ScheduleKind schedule = ScheduleKind::kConstant;
+  std::int64_t warmup_samples = 0;
+  std::vector<double> rates = {};
+  std::vector<std::int64_t> boundaries = {};
+  bool operator==(const LearningRate&) const = default;
+};
+/// Rate of the step that starts when `samples_seen` of the run's `total_samples` have been used.
+/// Formula, with w = warmup_samples, T = total_samples, x = (s - w) / (T - w) limited to [0, 1]:
+///   s < w     peak * s / w                          (Goyal et al. 2017, section 2.2)
+///   constant  peak
+///   cosine    peak * (1 + cos(pi x)) / 2            (Loshchilov and Hutter 2017, eq. 5, one
+///   period, minimum 0) linear    peak * (1 - x) step      rates[number of boundaries <= s], times
+///   s / w during warm-up
+double learning_rate_at(const LearningRate& schedule, std::int64_t samples_seen,
+                        std::int64_t total_samples);
+/// The schedule with every rate times `factor`: what a change of the global batch asks for.
+LearningRate scaled(LearningRate schedule, double factor);
+
+enum class Objective : std::uint8_t { kCost, kTime, kRisk };
+const char* to_text(Objective objective);  ///< "cost", "time", "risk"
+Result<Objective> parse_objective(std::string_view text);
+
+struct TrainingJob {
+  std::string name;
+  ModelChoice model;
+  DataChoice data;
+  // Target: exactly one is set.
+  std::optional<double> epochs;
+  std::optional<std::int64_t> target_samples;
+  std::optional<std::int64_t> target_steps;
+  std::optional<Dollars> budget;
+  std::optional<Seconds> deadline;
+  double confidence = 0.9;
+  Objective minimize = Objective::kCost;
+  OptimizerAttrs optimizer = SgdAttrs{};
+  std::optional<std::int64_t> global_batch;  ///< unset: chosen up to max_global_batch; then that
+                                             ///< and critical_batch must be given
+  std::optional<std::int64_t> max_global_batch;
+  std::optional<std::int64_t> micro_batch;  ///< unset: chosen
+  std::optional<double> critical_batch;     ///< Bc of E(B) = Emin (1 + B/Bc), in samples
+  LearningRate learning_rate;               ///< peak holds at `learning_rate_batch`
+  std::optional<std::int64_t> learning_rate_batch;
+  std::vector<SyncMethod> allowed_sync = {SyncMethod::kAllReduce, SyncMethod::kParameterServer,
+                                          SyncMethod::kSufficientFactor};
+  // Where: instance names of the catalog; "local" is this machine.
+  std::vector<std::string> instances = {"local"};
+  std::optional<int> ranks;  ///< fixed; unset: chosen in [1, max_ranks]
+  std::optional<int> max_ranks;
+  std::optional<DollarsPerHour> local_price;  ///< price of one hour of "local"
+  std::uint64_t seed = 1;
+};
+
+/// Reads job.yaml (or .json; "-" is standard input); docs/job_format.md lists the keys. Strict:
+/// unknown keys, wrong kinds and impossible values are kInvalidInput with "job.yaml:12: key: ..."
+/// and a help line. A deadline given as an ISO time is measured from `now_utc` (seconds since the
+/// epoch). Relative paths in the job are relative to the folder of the job file. Errors also:
+/// kUnsupported for target.metric.
+Result<TrainingJob> read_job(const std::string& path, double now_utc);
+/// The same for a parsed document; `source` names it in errors. Relative paths stay as they are.
+Result<TrainingJob> job_from_value(const Value& document, const std::string& source,
+                                   double now_utc);
+/// The rules read_job applies, for a job changed afterwards (by flags). Errors: kInvalidInput
+/// "budget: must be above zero, is -5".
+Result<void> validate(const TrainingJob& job);
+/// "90m", or an ISO 8601 time with its zone ("2026-12-01T08:00Z"): the time left from `now_utc`.
+/// Errors: kInvalidInput; also when it is past.
+Result<Seconds> parse_deadline(std::string_view text, double now_utc);
+
+}  // namespace pluto

@@ -1,0 +1,38 @@
+#pragma once
+// (model, plan) -> training graph with its communication nodes, and the StepProgram both
+// interpreters run.
+
+#include "base/result.h"
+#include "plan/plan.h"
+#include "plan/step_program.h"
+
+namespace pluto {
+
+/// The model after the passes the plan asks for, and one step of it.
+struct LoweredPlan {
+  TrainingGraph training;  ///< fuse -> differentiate -> accumulate_gradients -> insert_sync
+  StepProgram program;
+};
+
+/// Errors: kInvalidInput when the model is not the one the plan was made for (fingerprint), when a
+/// bucket names an unknown parameter, when a method cannot serve a parameter; kUnsupported for
+/// tensor or pipeline degrees above 1. The cluster's size does not enter the size of the result:
+/// 4,096 ranks lower as fast as 2.
+Result<LoweredPlan> lower(const ModelGraph& model, const Plan& plan);
+
+/// One trained parameter, as a bucket choice sees it.
+struct GradientInfo {
+  std::string name;
+  Bytes bytes;
+  std::int64_t rows = 0, columns = 0;  ///< of a weight with sufficient factors, else 0
+  std::int64_t factor_rows = 0;  ///< rows per sample of the linear layer: 1, or the sequence length
+  bool sufficient_factors = false;
+  /// Of a bias with sufficient factors: the weight whose factors yield it and whose method it
+  /// shares.
+  std::string factors_of;
+};
+/// Trained parameters in gradient order, under the plan's fuse and optimizer; buckets and layout
+/// are not read. Errors: those of lower() before buckets.
+Result<std::vector<GradientInfo>> gradient_order(const ModelGraph& model, const Plan& plan);
+
+}  // namespace pluto

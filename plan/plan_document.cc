@@ -1,0 +1,288 @@
+#include <fmt/format.h>
+
+#include "base/fingerprint.h"
+#include "plan/document_parts.h"
+#include "plan/plan.h"
+#include "plan/plan_rules.h"
+
+namespace pluto {
+namespace {
+
+Value model_value(const ModelChoice& model) {
+  Value value = Value::object();
+  value.set("source", model.source);
+  set_if(value, "channels", model.options.channels);
+  set_if(value, "height", model.options.height);
+  set_if(value, "width", model.options.width);
+  set_if(value, "classes", model.options.classes);
+  set_if(value, "sequence", model.options.sequence);
+  set_if(value, "layers", model.options.layers);
+  set_if(value, "width_model", model.options.width_model);
+  set_if(value, "heads", model.options.heads);
+  set_if(value, "vocabulary", model.options.vocabulary);
+  return value;
+}
+
+Value data_value(const DataChoice& data) {
+  Value value = Value::object();
+  value.set("source", data.source);
+  set_if(value, "path", data.path);
+  set_if(value, "samples", data.samples);
+  value.set("readers", data.readers);
+  return value;
+}
+
+Value layout_value(const Layout& layout) {
+  Value value = Value::object();
+  value.set("data", layout.data).set("tensor", layout.tensor).set("pipeline", layout.pipeline);
+  return value;
+}
+
+Value optimizer_value(const OptimizerAttrs& optimizer) {
+  Value value = Value::object();
+  if (const auto* sgd = std::get_if<SgdAttrs>(&optimizer)) {
+    value.set("name", "sgd")
+        .set("momentum", sgd->momentum)
+        .set("nesterov", sgd->nesterov)
+        .set("weight_decay", sgd->weight_decay);
+    return value;
+  }
+  const AdamAttrs& adam = std::get<AdamAttrs>(optimizer);
+  value.set("name", adam.decoupled ? "adamw" : "adam")
+      .set("beta1", adam.beta1)
+      .set("beta2", adam.beta2)
+      .set("epsilon", adam.epsilon)
+      .set("weight_decay", adam.weight_decay);
+  return value;
+}
+
+Value rate_value(const LearningRate& rate) {
+  Value value = Value::object();
+  value.set("peak", rate.peak)
+      .set("schedule", to_text(rate.schedule))
+      .set("warmup_samples", rate.warmup_samples);
+  if (rate.schedule != ScheduleKind::kStep) return value;
+  Value rates = Value::array();
+  for (const double entry : rate.rates) rates.push_back(entry);
+  Value boundaries = Value::array();
+  for (const std::int64_t entry : rate.boundaries) boundaries.push_back(entry);
+  value.set("rates", std::move(rates)).set("boundaries", std::move(boundaries));
+  return value;
+}
+
+Value buckets_value(const std::vector<BucketPlan>& buckets) {
+  Value list = Value::array();
+  for (const BucketPlan& bucket : buckets) {
+    Value names = Value::array();
+    for (const std::string& name : bucket.parameters) names.push_back(name);
+    Value value = Value::object();
+    value.set("method", to_text(bucket.method)).set("parameters", std::move(names));
+    list.push_back(std::move(value));
+  }
+  return list;
+}
+
+// Opens the member `key`, lets `read` take what it knows and refuses the rest.
+template <class Read>
+Result<void> read_member(ObjectReader& outer, std::string_view key, Read read) {
+  PLUTO_ASSIGN(const Value* value, outer.object(key));
+  PLUTO_ASSIGN(ObjectReader reader, ObjectReader::open(*value, outer.place(key)));
+  PLUTO_TRY(read(reader));
+  return reader.finish();
+}
+
+Result<void> read_model(ObjectReader& reader, ModelChoice& model) {
+  PLUTO_ASSIGN(model.source, reader.string("source"));
+  ZooOptions& options = model.options;
+  PLUTO_ASSIGN(options.channels, reader.optional_integer("channels"));
+  PLUTO_ASSIGN(options.height, reader.optional_integer("height"));
+  PLUTO_ASSIGN(options.width, reader.optional_integer("width"));
+  PLUTO_ASSIGN(options.classes, reader.optional_integer("classes"));
+  PLUTO_ASSIGN(options.sequence, reader.optional_integer("sequence"));
+  PLUTO_ASSIGN(options.layers, reader.optional_integer("layers"));
+  PLUTO_ASSIGN(options.width_model, reader.optional_integer("width_model"));
+  PLUTO_ASSIGN(options.heads, reader.optional_integer("heads"));
+  PLUTO_ASSIGN(options.vocabulary, reader.optional_integer("vocabulary"));
+  return {};
+}
+
+Result<void> read_data(ObjectReader& reader, DataChoice& data) {
+  PLUTO_ASSIGN(data.source, reader.string("source"));
+  PLUTO_ASSIGN(data.path, reader.optional_string("path"));
+  PLUTO_ASSIGN(data.samples, reader.optional_integer("samples"));
+  PLUTO_ASSIGN(data.readers, read_int(reader, "readers"));
+  return {};
+}
+
+Result<void> read_layout(ObjectReader& reader, Layout& layout) {
+  PLUTO_ASSIGN(layout.data, read_int(reader, "data"));
+  PLUTO_ASSIGN(layout.tensor, read_int(reader, "tensor"));
+  PLUTO_ASSIGN(layout.pipeline, read_int(reader, "pipeline"));
+  return {};
+}
+
+Result<void> read_optimizer(ObjectReader& reader, OptimizerAttrs& optimizer) {
+  PLUTO_ASSIGN(const std::string name, reader.string("name"));
+  if (name == "sgd") {
+    SgdAttrs sgd;
+    PLUTO_ASSIGN(sgd.momentum, reader.number("momentum"));
+    PLUTO_ASSIGN(sgd.nesterov, reader.boolean("nesterov"));
+    PLUTO_ASSIGN(sgd.weight_decay, reader.number("weight_decay"));
+    optimizer = sgd;
+    return {};
+  }
+  if (name != "adam" && name != "adamw") {
+    return reader.error("name", fmt::format("unknown optimizer \"{}\"", name),
+                        "one of sgd, adam, adamw");
+  }
+  AdamAttrs adam;
+  PLUTO_ASSIGN(adam.beta1, reader.number("beta1"));
+  PLUTO_ASSIGN(adam.beta2, reader.number("beta2"));
+  PLUTO_ASSIGN(adam.epsilon, reader.number("epsilon"));
+  PLUTO_ASSIGN(adam.weight_decay, reader.number("weight_decay"));
+  adam.decoupled = name == "adamw";
+  optimizer = adam;
+  return {};
+}
+
+Result<void> read_rate(ObjectReader& reader, LearningRate& rate) {
+  PLUTO_ASSIGN(rate.peak, reader.number("peak"));
+  PLUTO_ASSIGN(const std::string schedule, reader.string("schedule"));
+  PLUTO_ASSIGN_AT(reader.place("schedule"), rate.schedule, parse_schedule_kind(schedule));
+  PLUTO_ASSIGN(rate.warmup_samples, reader.integer("warmup_samples"));
+  if (rate.schedule != ScheduleKind::kStep) return {};
+  PLUTO_ASSIGN(const Value::Array* rates, reader.array("rates"));
+  for (const Value& entry : *rates) {
+    if (!entry.is_number()) return reader.error("rates", "expected a list of numbers");
+    rate.rates.push_back(entry.as_number());
+  }
+  PLUTO_ASSIGN(const Value::Array* boundaries, reader.array("boundaries"));
+  for (const Value& entry : *boundaries) {
+    if (!entry.is_integer()) return reader.error("boundaries", "expected a list of whole numbers");
+    rate.boundaries.push_back(entry.as_integer());
+  }
+  return {};
+}
+
+Result<void> read_buckets(ObjectReader& root, std::vector<BucketPlan>& buckets) {
+  PLUTO_ASSIGN(const Value::Array* list, root.array("buckets"));
+  for (std::size_t i = 0; i < list->size(); ++i) {
+    PLUTO_ASSIGN(ObjectReader reader,
+                 ObjectReader::open((*list)[i], fmt::format("{}[{}]", root.place("buckets"), i)));
+    BucketPlan bucket;
+    PLUTO_ASSIGN(const std::string method, reader.string("method"));
+    PLUTO_ASSIGN_AT(reader.place("method"), bucket.method, parse_sync_method(method));
+    PLUTO_ASSIGN(const Value::Array* names, reader.array("parameters"));
+    for (const Value& name : *names) {
+      if (!name.is_string()) return reader.error("parameters", "expected a list of names");
+      bucket.parameters.push_back(name.as_string());
+    }
+    PLUTO_TRY(reader.finish());
+    buckets.push_back(std::move(bucket));
+  }
+  return {};
+}
+
+Result<void> read_servers(ObjectReader& root, std::vector<int>& servers) {
+  PLUTO_ASSIGN(const Value::Array* list, root.array("servers"));
+  for (const Value& rank : *list) {
+    // validate() refuses what is no rank; here the number only has to fit.
+    if (!rank.is_integer() || rank.as_integer() != static_cast<int>(rank.as_integer())) {
+      return root.error("servers", "expected a list of ranks");
+    }
+    servers.push_back(static_cast<int>(rank.as_integer()));
+  }
+  return {};
+}
+
+Result<void> check_schema(ObjectReader& root) {
+  PLUTO_ASSIGN(const std::int64_t schema, root.integer("schema"));
+  if (schema == Plan::kSchema) return {};
+  if (schema > Plan::kSchema) {
+    return unsupported(
+        fmt::format("{}: {}: a newer Pluto wrote this plan; this one reads schema {}",
+                    root.place("schema"), schema, Plan::kSchema),
+        "use that Pluto, or search the plan again with this one");
+  }
+  return root.error("schema", fmt::format("there is no schema {}", schema),
+                    fmt::format("plans have \"schema\": {}", Plan::kSchema));
+}
+
+Result<void> read_plan(ObjectReader& root, Plan& plan) {
+  // First of all: the other keys mean something only under a known schema.
+  PLUTO_TRY(check_schema(root));
+  const auto member = [&](std::string_view key, auto read, auto& target) {
+    return read_member(root, key, [&](ObjectReader& reader) { return read(reader, target); });
+  };
+  PLUTO_ASSIGN(plan.job, root.string("job"));
+  PLUTO_TRY(member("model", read_model, plan.model));
+  PLUTO_ASSIGN(plan.model_fingerprint, read_fingerprint(root, "model_fingerprint"));
+  PLUTO_TRY(member("data", read_data, plan.data));
+  PLUTO_ASSIGN(plan.dataset_samples, root.integer("dataset_samples"));
+  PLUTO_ASSIGN(const Value* cluster, root.object("cluster"));
+  PLUTO_ASSIGN(plan.cluster, cluster_from_value(*cluster, root.place("cluster")));
+  PLUTO_ASSIGN(plan.backend, root.string("backend"));
+  PLUTO_ASSIGN(plan.threads_per_rank, read_int(root, "threads_per_rank"));
+  PLUTO_TRY(member("layout", read_layout, plan.layout));
+  PLUTO_ASSIGN(plan.global_batch, root.integer("global_batch"));
+  PLUTO_ASSIGN(plan.micro_batch, root.integer("micro_batch"));
+  PLUTO_ASSIGN(plan.accumulation, root.integer("accumulation"));
+  PLUTO_ASSIGN(plan.steps, root.integer("steps"));
+  PLUTO_TRY(member("optimizer", read_optimizer, plan.optimizer));
+  PLUTO_TRY(member("learning_rate", read_rate, plan.learning_rate));
+  PLUTO_ASSIGN(plan.fuse, root.boolean("fuse"));
+  PLUTO_TRY(read_buckets(root, plan.buckets));
+  PLUTO_TRY(read_servers(root, plan.servers));
+  PLUTO_ASSIGN(const std::int64_t seed, root.integer("seed"));
+  if (seed < 0) return root.error("seed", "must not be negative");
+  plan.seed = static_cast<std::uint64_t>(seed);
+  PLUTO_ASSIGN(const std::optional<double> budget, root.optional_number("budget_usd"));
+  if (budget) plan.budget = Dollars(*budget);
+  PLUTO_ASSIGN(const std::optional<double> deadline, root.optional_number("deadline_s"));
+  if (deadline) plan.deadline = Seconds(*deadline);
+  PLUTO_ASSIGN(plan.confidence, root.number("confidence"));
+  return root.finish();
+}
+
+}  // namespace
+
+std::string to_json(const Plan& plan) {
+  Value servers = Value::array();
+  for (const int rank : plan.servers) servers.push_back(rank);
+  Value value = Value::object();
+  value.set("schema", Plan::kSchema)
+      .set("job", plan.job)
+      .set("model", model_value(plan.model))
+      .set("model_fingerprint", to_hex(plan.model_fingerprint))
+      .set("data", data_value(plan.data))
+      .set("dataset_samples", plan.dataset_samples)
+      .set("cluster", to_value(plan.cluster))
+      .set("backend", plan.backend)
+      .set("threads_per_rank", plan.threads_per_rank)
+      .set("layout", layout_value(plan.layout))
+      .set("global_batch", plan.global_batch)
+      .set("micro_batch", plan.micro_batch)
+      .set("accumulation", plan.accumulation)
+      .set("steps", plan.steps)
+      .set("optimizer", optimizer_value(plan.optimizer))
+      .set("learning_rate", rate_value(plan.learning_rate))
+      .set("fuse", plan.fuse)
+      .set("buckets", buckets_value(plan.buckets))
+      .set("servers", std::move(servers))
+      .set("seed", static_cast<std::int64_t>(plan.seed));
+  if (plan.budget) value.set("budget_usd", plan.budget->value());
+  if (plan.deadline) value.set("deadline_s", plan.deadline->value());
+  value.set("confidence", plan.confidence);
+  return to_json(value);
+}
+
+Result<Plan> plan_from_json(std::string_view text, const std::string& source) {
+  PLUTO_ASSIGN(const Value document, parse_json(text, source));
+  PLUTO_ASSIGN(ObjectReader root, ObjectReader::open(document, source));
+  Plan plan;
+  PLUTO_TRY(read_plan(root, plan));
+  if (const Verdict verdict = check_plan(plan)) return to_error(*verdict, document, source);
+  return plan;
+}
+
+}  // namespace pluto

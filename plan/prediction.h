@@ -1,0 +1,57 @@
+#pragma once
+// What is expected: times, memory, price, each with spread and evidence.
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/document.h"
+#include "base/units.h"
+#include "plan/memory_plan.h"
+
+namespace pluto {
+
+/// How an answer is known, best first.
+enum class Evidence : std::uint8_t { kMeasured, kInterpolated, kCalibrated, kDatasheet, kAssumed };
+const char* to_text(
+    Evidence evidence);  ///< "measured", "interpolated", "calibrated", "datasheet", "assumed"
+char evidence_letter(Evidence evidence);  ///< M I C D A
+Result<Evidence> parse_evidence(std::string_view text);
+
+/// A quantity as three quantiles.
+template <class Q>
+struct Interval {
+  Q p10, p50, p90;
+  bool operator==(const Interval&) const = default;
+};
+
+/// One part of the step: `time` adds up to the step; `evidence` of the weakest source that carries
+/// at least 5 % of it.
+struct Term {
+  std::string name;  ///< "compute", "exposed_comm", "exposed_input", "update"
+  Seconds time;
+  double relative_spread = 0;
+  Evidence evidence = Evidence::kAssumed;
+};
+
+struct Prediction {
+  Interval<Seconds> step_time;
+  std::vector<Term> terms;  ///< in the order above; sum is step_time.p50
+  MemoryBreakdown memory;   ///< per rank
+  Bytes process_overhead;   ///< code, libraries, communicator: resident besides arena and data
+  std::int64_t steps = 0;
+  Interval<Seconds> time_to_target;
+  Interval<Dollars> price;
+  std::optional<double> p_deadline, p_budget, p_both;  ///< unset when the job has no such limit
+  std::int64_t watermark = 0;  ///< last measurement id the costs came from; 0: none
+  std::vector<std::string> assumptions;
+};
+
+/// JSON form, units in the keys ("step_s", "time_s", "price_usd", "memory_bytes"): part of --json,
+/// of run reports and of the database.
+Value to_value(const Prediction& prediction);
+/// Strict. Errors: kInvalidInput with the place of the field.
+Result<Prediction> prediction_from_value(const Value& value, const std::string& source);
+
+}  // namespace pluto
