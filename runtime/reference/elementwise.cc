@@ -1,0 +1,158 @@
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "base/philox.h"
+#include "runtime/reference/kernels.h"
+#include "runtime/reference/loop_kernel.h"
+
+namespace pluto::reference {
+namespace {
+
+// Every loop reads element i before it writes element i, so an output may share memory with an
+// input.
+
+using Unary = double (*)(double x);
+using Binary = double (*)(double a, double b);
+
+template <Unary kFunction>
+KernelResult unary(const KernelRequest& request) {
+  PLUTO_TRY(expect_operands(request, "f", "f"));
+  const Index count = elements(request, output_type(request, 0));
+  return loop_kernel([count](const KernelArguments& arguments) {
+    const float* x = in(arguments, 0);
+    float* y = out(arguments, 0);
+    for (Index i = 0; i < count; ++i) y[i] = static_cast<float>(kFunction(x[i]));
+  });
+}
+
+template <Binary kFunction>
+KernelResult binary(const KernelRequest& request) {
+  PLUTO_TRY(expect_operands(request, "ff", "f"));
+  const Index count = elements(request, output_type(request, 0));
+  return loop_kernel([count](const KernelArguments& arguments) {
+    const float *a = in(arguments, 0), *b = in(arguments, 1);
+    float* y = out(arguments, 0);
+    for (Index i = 0; i < count; ++i) y[i] = static_cast<float>(kFunction(a[i], b[i]));
+  });
+}
+
+double relu(double x) { return x < 0 ? 0 : x; }  // keeps NaN
+double relu_backward(double dy, double y) { return y > 0 ? dy : 0; }
+double sigmoid_backward(double dy, double y) { return dy * y * (1 - y); }
+double tanh_forward(double x) { return std::tanh(x); }
+double tanh_backward(double dy, double y) { return dy * (1 - y * y); }
+double silu(double x) { return x * sigmoid(x); }
+double silu_backward(double dy, double x) {
+  const double s = sigmoid(x);
+  return dy * s * (1 + x * (1 - s));
+}
+
+/// Formula: y = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Source: Hendrycks and Gimpel 2016.
+constexpr double kGeluCubic = 0.044715;
+double gelu_inner(double x) {
+  const double root = std::sqrt(2 / std::numbers::pi);
+  return std::tanh(root * (x + kGeluCubic * x * x * x));
+}
+double gelu(double x) { return 0.5 * x * (1 + gelu_inner(x)); }
+double gelu_backward(double dy, double x) {
+  const double t = gelu_inner(x);
+  const double slope = std::sqrt(2 / std::numbers::pi) * (1 + 3 * kGeluCubic * x * x);
+  return dy * 0.5 * (1 + t + x * (1 - t * t) * slope);
+}
+
+double add(double a, double b) { return a + b; }
+double add_relu(double a, double b) { return relu(a + b); }
+double multiply(double a, double b) { return a * b; }
+
+KernelResult add_forward(const KernelRequest& request) {
+  PLUTO_ASSIGN(const AddAttrs attrs, attributes<AddAttrs>(request));
+  return attrs.relu ? binary<add_relu>(request) : binary<add>(request);
+}
+
+KernelResult mul_backward(const KernelRequest& request) {
+  PLUTO_TRY(expect_operands(request, "fff", "ff"));
+  const Index count = elements(request, output_type(request, 0));
+  return loop_kernel([count](const KernelArguments& arguments) {
+    for (Index i = 0; i < count; ++i) {
+      const double dy = in(arguments, 0)[i], a = in(arguments, 1)[i], b = in(arguments, 2)[i];
+      out(arguments, 0)[i] = static_cast<float>(dy * b);
+      out(arguments, 1)[i] = static_cast<float>(dy * a);
+    }
+  });
+}
+
+/// Forward and backward are the same product with the mask. The mask depends on the element's place
+/// in the step's global batch alone, so neither the number of ranks nor the micro-batch changes it.
+KernelResult dropout(const KernelRequest& request) {
+  PLUTO_ASSIGN(const DropoutAttrs attrs, attributes<DropoutAttrs>(request));
+  PLUTO_TRY(expect_operands(request, "f", "f"));
+  const Index count = elements(request, output_type(request, 0));
+  const Index per_sample = output_type(request, 0).shape.elements();
+  return loop_kernel([=](const KernelArguments& arguments) {
+    const StepScalars& scalars = arguments.scalars;
+    const float* x = in(arguments, 0);
+    float* y = out(arguments, 0);
+    const double scale = 1 / (1 - attrs.p);
+    for (Index i = 0; i < count; ++i) {
+      if (!scalars.training) {
+        y[i] = x[i];
+        continue;
+      }
+      const float drawn =
+          philox_uniform(scalars.seed, static_cast<std::uint32_t>(attrs.stream),
+                         static_cast<std::uint32_t>(scalars.step),
+                         static_cast<std::uint64_t>(scalars.sample_offset * per_sample + i));
+      y[i] = drawn >= attrs.p ? static_cast<float>(x[i] * scale) : 0.0F;
+    }
+  });
+}
+
+KernelResult position_add_forward(const KernelRequest& request) {
+  PLUTO_TRY(expect_operands(request, "ff", "f"));
+  const Index per_sample = input_type(request, 0).shape.elements();
+  const Index count = elements(request, output_type(request, 0));
+  return loop_kernel([=](const KernelArguments& arguments) {
+    for (Index i = 0; i < count; ++i) {
+      out(arguments, 0)[i] = in(arguments, 0)[i] + in(arguments, 1)[i % per_sample];
+    }
+  });
+}
+
+KernelResult position_add_backward_weight(const KernelRequest& request) {
+  PLUTO_TRY(expect_operands(request, "f", "f"));
+  const Index per_sample = input_type(request, 0).shape.elements();
+  const Index count = elements(request, input_type(request, 0));
+  const Index table = output_type(request, 0).shape.elements();
+  const auto loop = [=](const KernelArguments& arguments) {
+    double* sums = scratch(arguments);
+    std::fill_n(sums, table, 0.0);
+    for (Index i = 0; i < count; ++i) sums[i % per_sample] += in(arguments, 0)[i];
+    store(out(arguments, 0), sums, table);
+  };
+  return loop_kernel(loop, doubles(table));
+}
+
+}  // namespace
+
+void add_elementwise_kernels(KernelTable& table) {
+  table.add(OpKind::kRelu, OpPass::kForward, unary<relu>);
+  table.add(OpKind::kRelu, OpPass::kBackward, binary<relu_backward>);
+  table.add(OpKind::kGelu, OpPass::kForward, unary<gelu>);
+  table.add(OpKind::kGelu, OpPass::kBackward, binary<gelu_backward>);
+  table.add(OpKind::kSilu, OpPass::kForward, unary<silu>);
+  table.add(OpKind::kSilu, OpPass::kBackward, binary<silu_backward>);
+  table.add(OpKind::kSigmoid, OpPass::kForward, unary<sigmoid>);
+  table.add(OpKind::kSigmoid, OpPass::kBackward, binary<sigmoid_backward>);
+  table.add(OpKind::kTanh, OpPass::kForward, unary<tanh_forward>);
+  table.add(OpKind::kTanh, OpPass::kBackward, binary<tanh_backward>);
+  table.add(OpKind::kDropout, OpPass::kForward, dropout);
+  table.add(OpKind::kDropout, OpPass::kBackward, dropout);
+  table.add(OpKind::kAdd, OpPass::kForward, add_forward);
+  table.add(OpKind::kMul, OpPass::kForward, binary<multiply>);
+  table.add(OpKind::kMul, OpPass::kBackward, mul_backward);
+  table.add(OpKind::kPositionAdd, OpPass::kForward, position_add_forward);
+  table.add(OpKind::kPositionAdd, OpPass::kBackwardWeight, position_add_backward_weight);
+}
+
+}  // namespace pluto::reference
