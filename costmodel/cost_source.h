@@ -1,0 +1,51 @@
+#pragma once
+// What does one thing cost on one device or link? The narrow interface between evidence and
+// simulation.
+
+#include "base/result.h"
+#include "model/op_schema.h"
+#include "plan/cluster.h"
+#include "plan/measurement.h"
+#include "plan/prediction.h"
+
+namespace pluto {
+
+struct OpCost {
+  Seconds time{};
+  double relative_spread = 0;
+  Evidence evidence = Evidence::kAssumed;
+  Bytes workspace{};
+};
+
+/// One collective over all data-parallel ranks of a cluster.
+struct CollectiveCall {
+  CollectiveKind kind = CollectiveKind::kAllReduce;
+  Bytes bytes{};  ///< in CollectiveMeasurement's convention
+  int ranks = 1;
+  int servers = 1;  ///< owners of shards in reduce_scatter and all_gather
+};
+struct CollectiveCost {
+  Seconds time{};
+  double relative_spread = 0;
+  Evidence evidence = Evidence::kAssumed;
+  double cpu_share = 0;  ///< of the rank's compute device while it runs
+};
+
+/// Pure and thread-safe.
+class CostSource {
+ public:
+  virtual ~CostSource() = default;
+  /// `busy_ranks`: ranks computing on the same host at the same time.
+  virtual OpCost op(const OpSignature& signature, const DeviceSpec& device,
+                    int busy_ranks) const = 0;
+  virtual CollectiveCost collective(const CollectiveCall& call,
+                                    const ClusterSpec& cluster) const = 0;
+  /// Time one reader needs for a sample of `bytes`.
+  virtual OpCost input_sample(const std::string& source, Bytes bytes) const = 0;
+  /// Resident memory of a worker process besides arena and data; nullopt when never measured.
+  virtual std::optional<Bytes> process_overhead() const = 0;
+  /// Last measurement id the answers rest on; 0 when none.
+  virtual std::int64_t watermark() const = 0;
+};
+
+}  // namespace pluto

@@ -1,0 +1,110 @@
+#include "costmodel/predictor.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/statistics.h"
+#include "costmodel/collective_time.h"
+#include "costmodel/uncertainty.h"
+
+namespace pluto {
+
+namespace {
+
+const char* what_is_assumed(const std::string& term) {
+  if (term == "compute") return "operator times";
+  if (term == "exposed_comm") return "collective times";
+  if (term == "exposed_input") return "reading times";
+  return "optimizer update times";
+}
+
+std::vector<std::string> assumptions_of(const Plan& plan, const Prediction& prediction,
+                                        const SimulatedStep& step, bool overhead_known) {
+  std::vector<std::string> sentences;
+  for (const auto& term : prediction.terms) {
+    if (term.evidence < Evidence::kCalibrated || term.time.value() <= 0) continue;
+    sentences.push_back(
+        fmt::format("{} are {} (spread {:.0f} %), not measured: {:.0f} % of the step",
+                    what_is_assumed(term.name), to_text(term.evidence), 100 * term.relative_spread,
+                    100 * (term.time / prediction.step_time.p50)));
+  }
+  if (step.input_evidence == Evidence::kAssumed && step.exposed_input.value() <= 0) {
+    sentences.push_back("reading keeps ahead of the step: its time was never measured");
+  }
+  if (!overhead_known) {
+    sentences.push_back(
+        "memory of the worker process besides arena and data was never measured and counts as 0");
+  }
+  if (plan.budget) {
+    sentences.push_back(fmt::format(
+        "the price {} an hour of {} node{} of {} ({}) does not move",
+        to_text(Dollars(plan.cluster.price().value())), plan.cluster.nodes,
+        plan.cluster.nodes == 1 ? "" : "s", plan.cluster.instance.name,
+        plan.cluster.instance.price_date.empty() ? "undated" : plan.cluster.instance.price_date));
+  }
+  sentences.push_back("start-up, evaluation and checkpoints are not counted");
+  return sentences;
+}
+
+}  // namespace
+
+Result<PredictedPlan> predict(const ModelGraph& model, const Plan& plan, const CostSource& costs) {
+  PLUTO_TRY(validate(plan));
+  PLUTO_ASSIGN(const auto lowered, lower(model, plan));
+  return predict(lowered, plan, costs);
+}
+
+Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan,
+                              const CostSource& costs) {
+  PredictedPlan result;
+  PLUTO_ASSIGN(result.step, simulate(lowered, plan.cluster, plan.data, costs));
+  const auto& step = result.step;
+  auto& prediction = result.prediction;
+
+  prediction.terms = {{"compute", step.compute, step.compute_spread, step.compute_evidence},
+                      {"exposed_comm", step.exposed_comm, step.comm_spread, step.comm_evidence},
+                      {"exposed_input", step.exposed_input, step.input_spread, step.input_evidence},
+                      {"update", step.update, step.update_spread, step.update_evidence}};
+  Seconds step_time;
+  for (const auto& term : prediction.terms) step_time += term.time;
+  prediction.step_time = lognormal_interval(step_time, step.relative_spread);
+
+  const auto busy_ranks = placement_of(plan.cluster, lowered.program.ranks).per_node;
+  const auto& device = plan.cluster.instance.node.device;
+  const auto workspace = [&](const Op& op) {
+    const auto signature = signature_of(lowered.training.graph, op, lowered.program.micro_batch);
+    return costs.op(signature, device, busy_ranks).workspace;
+  };
+  prediction.memory = plan_memory(lowered.training, lowered.program, workspace).breakdown;
+  const auto overhead = costs.process_overhead();
+  prediction.process_overhead = overhead.value_or(Bytes(0));
+
+  const double sigma = std::hypot(step.relative_spread, kRunSpread);
+  const Seconds time = step_time * static_cast<double>(plan.steps);
+  const Dollars price = plan.cluster.price() * time;
+  prediction.steps = plan.steps;
+  prediction.time_to_target = lognormal_interval(time, sigma);
+  prediction.price = lognormal_interval(price, sigma);
+  if (plan.deadline) {
+    prediction.p_deadline = probability_within(time.value(), sigma, plan.deadline->value());
+  }
+  if (plan.budget) {
+    prediction.p_budget = probability_within(price.value(), sigma, plan.budget->value());
+  }
+  if (plan.deadline && plan.budget) {
+    prediction.p_both = std::min(*prediction.p_deadline, *prediction.p_budget);
+  }
+  prediction.watermark = costs.watermark();
+  prediction.assumptions = assumptions_of(plan, prediction, step, overhead.has_value());
+  return result;
+}
+
+double sigma_of(const Prediction& prediction) {
+  const auto& time = prediction.time_to_target;
+  if (time.p50.value() <= 0) return 0;
+  return std::log(time.p90 / time.p50) / normal_quantile(0.9);
+}
+
+}  // namespace pluto

@@ -1,0 +1,33 @@
+#pragma once
+// The two cost sources: datasheet roofline, and measurements with interpolation in front of it.
+
+#include <memory>
+#include <span>
+
+#include "costmodel/cost_source.h"
+#include "plan/measurement.h"
+
+namespace pluto {
+
+/// Analytic: max(flops / (peak * efficiency), bytes / (bandwidth * efficiency)) + launch floor;
+/// collectives by closed forms over alpha and bandwidth. Source: Williams, Waterman, Patterson 2009
+/// (roofline). Errors: kInvalidInput with file:line of the efficiency table.
+Result<std::unique_ptr<CostSource>> make_roofline_source(const std::string& efficiency_path);
+
+/// A measurement and its database id.
+struct CalibrationPoint {
+  std::int64_t id = 0;
+  Measurement measurement;
+};
+/// measured (same signature) > interpolated over micro-batch (same family) > calibrated roofline
+/// (fallback times the geometric mean ratio measured / roofline of the same kind and pass on this
+/// device) > fallback. Measurements of several busy_ranks: the nearest is used, exact first.
+/// Collectives: measured sizes, piecewise linear between them, alpha-beta fit beyond; other rank
+/// counts by the closed form scaled to the fit. Several measurements of the same thing: the newest
+/// wins. `fallback` must outlive the source. `device`: the spec these measurements are of; other
+/// devices go to the fallback.
+std::unique_ptr<CostSource> make_measured_source(std::span<const CalibrationPoint> points,
+                                                 const DeviceSpec& device,
+                                                 const CostSource& fallback);
+
+}  // namespace pluto

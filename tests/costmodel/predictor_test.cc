@@ -1,0 +1,145 @@
+#include "costmodel/predictor.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "costmodel/uncertainty.h"
+#include "tests/support/small_models.h"
+#include "tests/support/table_costs.h"
+
+namespace pluto {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using testing::perceptron;
+using testing::TableCosts;
+using testing::test_cluster;
+
+class Predictor : public ::testing::Test {
+ protected:
+  Predictor() {
+    plan.model.source = model.name;
+    plan.model_fingerprint = model.graph.fingerprint();
+    plan.cluster = test_cluster(2, 1);
+    plan.dataset_samples = 1000;
+    plan.data.samples = 1000;
+    plan.layout.data = 2;
+    plan.micro_batch = 4;
+    plan.global_batch = 8;
+    plan.steps = 1800;
+    plan.buckets = {{SyncMethod::kAllReduce, {"fc1.w", "fc1.b", "fc0.w", "fc0.b"}}};
+    costs.op_seconds = [](const OpSignature& op) { return op.kind == OpKind::kLinear ? 0.1 : 0.0; };
+    costs.collective_seconds = [](const CollectiveCall&, const ClusterSpec&) { return 0.5; };
+    costs.workspace = Bytes(12352);
+    costs.overhead = Bytes(777);
+    costs.last_id = 42;
+  }
+  Prediction predicted() {
+    auto result = predict(model, plan, costs);
+    EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().message);
+    return result->prediction;
+  }
+  ModelGraph model = perceptron({8, 8, 4});
+  Plan plan;
+  TableCosts costs;
+};
+
+TEST_F(Predictor, TimeIsStepsTimesTheSumOfTheTerms) {
+  const auto prediction = predicted();
+  ASSERT_EQ(prediction.terms.size(), 4u);
+  EXPECT_EQ(prediction.terms[0].name, "compute");
+  EXPECT_EQ(prediction.terms[1].name, "exposed_comm");
+  EXPECT_EQ(prediction.terms[2].name, "exposed_input");
+  EXPECT_EQ(prediction.terms[3].name, "update");
+  // Two forward products, two weight gradients, one data gradient, then the bucket.
+  EXPECT_NEAR(prediction.terms[0].time.value(), 0.5, 1e-12);
+  EXPECT_NEAR(prediction.terms[1].time.value(), 0.5, 1e-12);
+  Seconds sum;
+  for (const auto& term : prediction.terms) sum += term.time;
+  EXPECT_EQ(sum, prediction.step_time.p50);
+  EXPECT_NEAR(prediction.time_to_target.p50.value(), 1800, 1e-9);
+  EXPECT_EQ(prediction.steps, 1800);
+}
+
+TEST_F(Predictor, PriceIsThatOfWholeNodesForTheTime) {
+  const auto prediction = predicted();
+  EXPECT_NEAR(prediction.price.p50.value(), 2 * 1 * 0.5, 1e-9);
+  EXPECT_NEAR(prediction.price.p90 / prediction.price.p50,
+              prediction.time_to_target.p90 / prediction.time_to_target.p50, 1e-12);
+}
+
+TEST_F(Predictor, TheSpreadCombinesTheTermsAndTheRun) {
+  const auto prediction = predicted();
+  const double term = least_spread(Evidence::kMeasured);
+  const double step = std::sqrt(2 * std::pow(0.5 * term, 2));
+  EXPECT_NEAR(sigma_of(prediction), std::hypot(step, kRunSpread), 1e-6);
+  EXPECT_NEAR(std::log(prediction.step_time.p90 / prediction.step_time.p50) / 1.2815515655, step,
+              1e-6);
+}
+
+TEST_F(Predictor, ProbabilitiesExistExactlyForTheLimitsThatDo) {
+  EXPECT_FALSE(predicted().p_deadline || predicted().p_budget || predicted().p_both);
+  plan.deadline = Seconds(1800);
+  EXPECT_NEAR(*predicted().p_deadline, 0.5, 1e-9);
+  EXPECT_FALSE(predicted().p_budget || predicted().p_both);
+  plan.budget = Dollars(1.1);
+  const auto prediction = predicted();
+  EXPECT_NEAR(*prediction.p_budget, probability_within(1.0, sigma_of(prediction), 1.1), 1e-6);
+  EXPECT_EQ(*prediction.p_both, *prediction.p_deadline);
+  plan.budget = Dollars(0.9);
+  EXPECT_EQ(*predicted().p_both, *predicted().p_budget);
+}
+
+TEST_F(Predictor, AFreeMachineAlwaysMeetsTheBudget) {
+  plan.cluster.instance.price = DollarsPerHour(0);
+  plan.budget = Dollars(1e-9);
+  EXPECT_EQ(*predicted().p_budget, 1);
+}
+
+TEST_F(Predictor, MemoryIsThatOfTheMemoryPlanWithTheKernelsWorkspace) {
+  const auto prediction = predicted();
+  EXPECT_EQ(prediction.memory.workspace, Bytes(12352));
+  EXPECT_GE(prediction.memory.parameters, Bytes(4 * (64 + 8 + 32 + 4)));
+  EXPECT_LT(prediction.memory.parameters, Bytes(4 * (64 + 8 + 32 + 4) + 64));
+  EXPECT_GT(prediction.memory.activations, Bytes(0));
+  EXPECT_EQ(prediction.process_overhead, Bytes(777));
+  EXPECT_EQ(prediction.watermark, 42);
+}
+
+TEST_F(Predictor, SaysWhatItAssumes) {
+  EXPECT_THAT(predicted().assumptions, Not(Contains(HasSubstr("operator times"))));
+  costs.evidence = Evidence::kDatasheet;
+  costs.overhead = std::nullopt;
+  plan.budget = Dollars(5);
+  const auto sentences = predicted().assumptions;
+  EXPECT_THAT(sentences, Contains(HasSubstr("operator times are datasheet (spread 35 %)")));
+  EXPECT_THAT(sentences, Contains(HasSubstr("collective times are datasheet")));
+  EXPECT_THAT(sentences, Contains(HasSubstr("never measured and counts as 0")));
+  EXPECT_THAT(sentences, Contains(HasSubstr("2 nodes of test:node (2026-01-01)")));
+}
+
+TEST_F(Predictor, RefusesAPlanOfAnotherModel) {
+  plan.model_fingerprint += 1;
+  const auto result = predict(model, plan, costs);
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().code, ErrorCode::kInvalidInput);
+}
+
+TEST_F(Predictor, RefusesAContradictoryPlan) {
+  plan.global_batch = 9;
+  EXPECT_FALSE(predict(model, plan, costs).ok());
+}
+
+TEST_F(Predictor, AnAlreadyLoweredPlanGivesTheSame) {
+  const auto lowered = lower(model, plan);
+  ASSERT_TRUE(lowered.ok());
+  const auto again = predict(*lowered, plan, costs);
+  EXPECT_EQ(again->prediction.time_to_target, predicted().time_to_target);
+  EXPECT_EQ(again->prediction.memory, predicted().memory);
+}
+
+}  // namespace
+}  // namespace pluto
