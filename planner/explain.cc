@@ -1,0 +1,198 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "base/statistics.h"
+#include "planner/planner.h"
+#include "planner/ranking.h"
+
+namespace pluto {
+
+namespace {
+
+std::string counted(std::size_t count, const char* noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+std::string place(const Plan& plan) {
+  return fmt::format("{} on {} of {}, global batch {} = {} x {}{}",
+                     counted(static_cast<std::size_t>(plan.layout.ranks()), "rank"),
+                     counted(static_cast<std::size_t>(plan.cluster.nodes), "node"),
+                     plan.cluster.instance.name, plan.global_batch, plan.layout.ranks(),
+                     plan.micro_batch,
+                     plan.accumulation > 1 ? fmt::format(" x {}", plan.accumulation) : "");
+}
+
+std::string outcome(const Prediction& prediction) {
+  return fmt::format("{} (p90 {}) and {} (p90 {})", to_text(prediction.time_to_target.p50),
+                     to_text(prediction.time_to_target.p90), to_text(prediction.price.p50),
+                     to_text(prediction.price.p90));
+}
+
+const char* superlative(Objective objective) {
+  switch (objective) {
+    case Objective::kCost:
+      return "cheapest";
+    case Objective::kTime:
+      return "fastest";
+    case Objective::kRisk:
+      return "safest";
+  }
+  return "best";
+}
+
+std::string limits(const TrainingJob& job) {
+  if (!job.budget && !job.deadline) return "no limits are set";
+  std::string text;
+  if (job.deadline) text = to_text(*job.deadline);
+  if (job.budget) text += (text.empty() ? "" : " and ") + to_text(*job.budget);
+  return fmt::format("limits {} at confidence {:.2f}", text, job.confidence);
+}
+
+std::string sync_sentence(const Plan& plan) {
+  std::map<SyncMethod, std::size_t> parameters;
+  for (const auto& bucket : plan.buckets) parameters[bucket.method] += bucket.parameters.size();
+  std::string text;
+  for (const auto& [method, count] : parameters) {
+    text += fmt::format("{}{} by {}", text.empty() ? "" : ", ", counted(count, "parameter"),
+                        to_text(method));
+  }
+  return fmt::format("{} in {}", text, counted(plan.buckets.size(), "bucket"));
+}
+
+/// The limit with the least room, as a sentence.
+std::string binding(const TrainingJob& job, const Prediction& prediction) {
+  const bool deadline = prediction.p_deadline &&
+                        (!prediction.p_budget || *prediction.p_deadline <= *prediction.p_budget);
+  if (!deadline && !prediction.p_budget) return {};
+  const double p = deadline ? *prediction.p_deadline : *prediction.p_budget;
+  return fmt::format("the {} is the tighter limit: {} is met with probability {:.2f}",
+                     deadline ? "deadline" : "budget",
+                     deadline ? to_text(*job.deadline) : to_text(*job.budget), p);
+}
+
+std::string against(const RankedPlan& chosen, const RankedPlan& other) {
+  const auto percent = [](double ratio) {
+    return fmt::format("{:.1f} % {}", 100 * std::abs(ratio - 1), ratio < 1 ? "less" : "more");
+  };
+  const auto& a = chosen.prediction;
+  const auto& b = other.prediction;
+  std::string text = fmt::format("{} time", percent(b.time_to_target.p50 / a.time_to_target.p50));
+  if (a.price.p50.value() > 0)
+    text += fmt::format(" and {} money", percent(b.price.p50 / a.price.p50));
+  return text;
+}
+
+void explain_terms(const Prediction& prediction, std::vector<std::string>& sentences) {
+  const auto largest = std::ranges::max_element(prediction.terms, {}, &Term::time);
+  if (largest == prediction.terms.end() || largest->time.value() <= 0) return;
+  const Seconds step = prediction.step_time.p50;
+  std::string text = fmt::format("a step takes {}: {:.0f} % {}", to_text(step),
+                                 100 * (largest->time / step), largest->name);
+  for (const auto& term : prediction.terms) {
+    if (term.name != largest->name && term.time.value() >= 0.01 * step.value()) {
+      text += fmt::format(", {:.0f} % {}", 100 * (term.time / step), term.name);
+    }
+  }
+  sentences.push_back(text);
+}
+
+/// The term whose uncertainty moves the step most.
+void explain_doubt(const Prediction& prediction, std::vector<std::string>& sentences) {
+  const auto doubt = [](const Term& term) { return term.time.value() * term.relative_spread; };
+  const auto weakest = std::ranges::max_element(prediction.terms, {}, doubt);
+  if (weakest == prediction.terms.end() || doubt(*weakest) <= 0) return;
+  sentences.push_back(
+      fmt::format("the least certain part is {}: {} (spread {:.0f} %), {:.0f} % of the step",
+                  weakest->name, to_text(weakest->evidence), 100 * weakest->relative_spread,
+                  100 * (weakest->time / prediction.step_time.p50)));
+}
+
+void explain_rejections(const Rejections& rejections, std::vector<std::string>& sentences) {
+  std::string text;
+  const auto add = [&](std::int64_t count, const char* reason) {
+    if (count > 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, reason);
+  };
+  add(rejections.memory, "for memory");
+  add(rejections.deadline, "for the deadline");
+  add(rejections.budget, "for the budget");
+  add(rejections.divisibility, "because the batch cannot be shared evenly");
+  if (!text.empty()) sentences.push_back("turned down: " + text);
+}
+
+void explain_misses(const TrainingJob& job, const SearchResult& result,
+                    std::vector<std::string>& sentences) {
+  const auto quantile = [&](const auto& median, const Prediction& prediction) {
+    return median * std::exp(normal_quantile(job.confidence) * sigma_of(prediction));
+  };
+  if (const auto& plan = result.nearest_by_budget) {
+    sentences.push_back(fmt::format("the deadline can be met for {}: {}",
+                                    to_text(quantile(plan->prediction.price.p50, plan->prediction)),
+                                    place(plan->plan)));
+  }
+  if (const auto& plan = result.nearest_by_deadline) {
+    sentences.push_back(
+        fmt::format("the budget is enough for {}: {}",
+                    to_text(quantile(plan->prediction.time_to_target.p50, plan->prediction)),
+                    place(plan->plan)));
+  }
+  if (const auto& plan = result.nearest_by_confidence;
+      plan && (job.deadline || job.budget) && probability_of(plan->prediction) > 0) {
+    sentences.push_back(fmt::format("the limits can be met with probability {:.2f}: {}",
+                                    probability_of(plan->prediction), place(plan->plan)));
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> explain(const TrainingJob& job, const SearchResult& result) {
+  std::vector<std::string> sentences;
+  if (result.ranked.empty()) {
+    sentences.push_back(result.termination == Termination::kLimitReached
+                            ? "the search ended before it had costed a plan"
+                            : "no configuration of this job is lawful");
+    explain_rejections(result.rejections, sentences);
+    return sentences;
+  }
+  const auto& chosen = result.ranked.front();
+  const auto& prediction = chosen.prediction;
+  if (chosen.meets_limits) {
+    sentences.push_back(
+        fmt::format("{} is the {} of {} ({}): {}", place(chosen.plan), superlative(job.minimize),
+                    result.ranked.size() == 1 ? std::string("1 plan")
+                                              : counted(result.ranked.size(), "ranked plan"),
+                    limits(job), outcome(prediction)));
+    if (const auto text = binding(job, prediction); !text.empty()) sentences.push_back(text);
+  } else if (!fits_memory(chosen.plan, prediction)) {
+    sentences.push_back(
+        fmt::format("no plan fits: {} still needs {} on a device of {}", place(chosen.plan),
+                    to_text(prediction.memory.total() + prediction.process_overhead),
+                    to_text(chosen.plan.cluster.instance.node.device.memory)));
+  } else {
+    sentences.push_back(fmt::format("{} ({}); the nearest takes {}: {}",
+                                    result.termination == Termination::kLimitReached
+                                        ? "no plan found so far meets the limits"
+                                        : "no plan meets the limits",
+                                    limits(job), outcome(prediction), place(chosen.plan)));
+    explain_misses(job, result, sentences);
+  }
+  explain_terms(prediction, sentences);
+  if (chosen.plan.layout.ranks() > 1) {
+    sentences.push_back("gradients: " + sync_sentence(chosen.plan));
+    if (result.baseline && result.baseline->plan.buckets != chosen.plan.buckets) {
+      sentences.push_back("plain data parallelism with all_reduce in 25 MiB buckets takes " +
+                          against(chosen, *result.baseline));
+    }
+  }
+  if (result.ranked.size() > 1 && result.ranked[1].meets_limits == chosen.meets_limits) {
+    sentences.push_back(fmt::format("the next plan, {}, takes {}", place(result.ranked[1].plan),
+                                    against(chosen, result.ranked[1])));
+  }
+  explain_doubt(prediction, sentences);
+  explain_rejections(result.rejections, sentences);
+  return sentences;
+}
+
+}  // namespace pluto

@@ -1,0 +1,237 @@
+#include "planner/sync_choice.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "costmodel/simulator.h"
+
+namespace pluto {
+
+namespace {
+
+constexpr double kBetter = 1 - 1e-9;  // less than this is rounding
+
+using Assignment = std::vector<SyncMethod>;  // by group
+
+/// Costs assignments of one configuration, each distinct set of buckets once.
+class Alternatives {
+ public:
+  Alternatives(const ModelGraph& model, const Plan& plan,
+               const std::vector<GradientInfo>& gradients, std::vector<SyncGroup> groups,
+               const CostSource& costs, std::int64_t& evaluated)
+      : model_(model),
+        plan_(plan),
+        gradients_(gradients),
+        groups_(std::move(groups)),
+        costs_(costs),
+        evaluated_(evaluated) {}
+
+  const std::vector<SyncGroup>& groups() const { return groups_; }
+  std::size_t tasks() const { return tasks_; }
+
+  Result<Seconds> cost(const Assignment& assignment, std::int64_t bucket_bytes) {
+    std::vector<SyncMethod> method(gradients_.size(), SyncMethod::kAllReduce);
+    for (std::size_t g = 0; g < groups_.size(); ++g) {
+      for (const auto parameter : groups_[g].parameters) method[parameter] = assignment[g];
+    }
+    std::vector<BucketPlan> buckets;
+    if (plan_.layout.data > 1) buckets = make_buckets(gradients_, method, bucket_bytes);
+    Key key{assignment, {}};  // with the methods given, buckets are known by their last members
+    for (const auto& bucket : buckets) key.second.push_back(bucket.parameters.back());
+    if (const auto found = known_.find(key); found != known_.end()) return found->second;
+    const Plan plan = with_buckets(plan_, buckets);
+    PLUTO_ASSIGN(const auto lowered, lower(model_, plan));
+    PLUTO_ASSIGN(const auto step,
+                 simulate(lowered, plan.cluster, plan.data, costs_, {.timeline = false}));
+    ++evaluated_;
+    tasks_ = lowered.program.tasks.size();
+    known_.emplace(std::move(key), step.step());
+    costed_.push_back({std::move(buckets), step.step()});
+    return step.step();
+  }
+
+  std::vector<CostedBuckets> fastest_first() && {
+    // Insertion keeps the order of what differs by rounding only.
+    std::vector<CostedBuckets> sorted;
+    for (auto& one : costed_) {
+      auto place = sorted.end();
+      while (place != sorted.begin() && one.step < std::prev(place)->step * kBetter) --place;
+      sorted.insert(place, std::move(one));
+    }
+    return sorted;
+  }
+
+ private:
+  using Key = std::pair<Assignment, std::vector<std::string>>;
+  const ModelGraph& model_;
+  const Plan& plan_;
+  const std::vector<GradientInfo>& gradients_;
+  std::vector<SyncGroup> groups_;
+  const CostSource& costs_;
+  std::int64_t& evaluated_;
+  std::size_t tasks_ = 0;
+  std::map<Key, Seconds> known_;
+  std::vector<CostedBuckets> costed_;
+};
+
+/// Every assignment at every bucket size.
+Result<void> enumerate_all(Alternatives& alternatives, const std::function<bool()>& stop) {
+  const auto& groups = alternatives.groups();
+  std::vector<std::size_t> digit(groups.size(), 0);
+  while (true) {
+    Assignment assignment;
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+      assignment.push_back(groups[g].methods[digit[g]]);
+    }
+    for (const auto size : kBucketSizes) {
+      if (stop()) return {};
+      PLUTO_TRY(alternatives.cost(assignment, size));
+    }
+    std::size_t g = 0;
+    while (g < groups.size() && ++digit[g] == groups[g].methods.size()) digit[g++] = 0;
+    if (g == groups.size()) return {};
+  }
+}
+
+/// One change at a time, each kept when it helps.
+Result<void> descend(Alternatives& alternatives, Assignment best, Seconds least,
+                     const std::function<bool()>& stop) {
+  const auto& groups = alternatives.groups();
+  std::int64_t best_size = kPlainBucket;
+  for (bool improved = true; improved;) {
+    improved = false;
+    const auto attempt = [&](const Assignment& assignment, std::int64_t size) -> Result<void> {
+      PLUTO_ASSIGN(const auto seconds, alternatives.cost(assignment, size));
+      if (seconds < least * kBetter) {
+        least = seconds;
+        best = assignment;
+        best_size = size;
+        improved = true;
+      }
+      return {};
+    };
+    for (const auto size : kBucketSizes) {
+      if (stop()) return {};
+      PLUTO_TRY(attempt(best, size));
+    }
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+      for (const auto method : groups[g].methods) {
+        if (stop()) return {};
+        auto changed = best;
+        changed[g] = method;
+        PLUTO_TRY(attempt(changed, best_size));
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<SyncGroup> sync_groups(const std::vector<GradientInfo>& gradients,
+                                   const std::vector<SyncMethod>& allowed) {
+  const auto allows = [&](SyncMethod method) { return std::ranges::count(allowed, method) > 0; };
+  std::vector<SyncMethod> plain;
+  for (const auto method : {SyncMethod::kAllReduce, SyncMethod::kParameterServer}) {
+    if (allows(method)) plain.push_back(method);
+  }
+  auto linear = plain;
+  if (allows(SyncMethod::kSufficientFactor)) linear.push_back(SyncMethod::kSufficientFactor);
+  if (plain.empty()) plain.push_back(SyncMethod::kAllReduce);
+
+  std::vector<SyncGroup> groups;
+  std::map<std::string, std::size_t> index_of;  // weight name -> gradient
+  for (std::size_t i = 0; i < gradients.size(); ++i) index_of[gradients[i].name] = i;
+  std::map<std::tuple<std::int64_t, std::int64_t, std::int64_t>, std::size_t> group_of;
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    const auto* shape = &gradients[i];
+    if (shape->sufficient_factors && !shape->factors_of.empty()) {
+      shape = &gradients[index_of.at(shape->factors_of)];
+    }
+    const bool factors = shape->sufficient_factors;
+    const auto key = factors ? std::tuple(shape->rows, shape->columns, shape->factor_rows)
+                             : std::tuple<std::int64_t, std::int64_t, std::int64_t>(0, 0, 0);
+    const auto [found, is_new] = group_of.try_emplace(key, groups.size());
+    if (is_new) groups.push_back({{}, factors ? linear : plain});
+    groups[found->second].parameters.push_back(i);
+  }
+  return groups;
+}
+
+std::vector<BucketPlan> make_buckets(const std::vector<GradientInfo>& gradients,
+                                     const std::vector<SyncMethod>& method,
+                                     std::int64_t bucket_bytes) {
+  struct Open {
+    BucketPlan bucket;
+    std::size_t last = 0;
+    std::int64_t bytes = 0;
+  };
+  std::vector<Open> closed;
+  std::map<std::pair<SyncMethod, std::string>, Open> open;  // factor layers by their weight
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    const auto& gradient = gradients[i];
+    const bool factors = method[i] == SyncMethod::kSufficientFactor;
+    const auto layer = !factors                      ? std::string()
+                       : gradient.factors_of.empty() ? gradient.name
+                                                     : gradient.factors_of;
+    auto& one = open[{method[i], layer}];
+    const auto limit = factors ? kWhole : bucket_bytes;
+    if (!one.bucket.parameters.empty() && gradient.bytes.value() > limit - one.bytes) {
+      closed.push_back(std::exchange(one, {}));
+    }
+    one.bucket.method = method[i];
+    one.bucket.parameters.push_back(gradient.name);
+    one.last = i;
+    one.bytes += gradient.bytes.value();
+  }
+  for (auto& [key, one] : open) {
+    if (!one.bucket.parameters.empty()) closed.push_back(std::move(one));
+  }
+  std::ranges::sort(closed, {}, &Open::last);
+  std::vector<BucketPlan> buckets;
+  for (auto& one : closed) buckets.push_back(std::move(one.bucket));
+  return buckets;
+}
+
+Result<std::vector<CostedBuckets>> choose_sync(const ModelGraph& model, const Plan& plan,
+                                               const std::vector<GradientInfo>& gradients,
+                                               const std::vector<SyncMethod>& allowed,
+                                               const CostSource& costs,
+                                               const std::function<bool()>& stop,
+                                               std::int64_t& evaluated) {
+  std::vector<SyncGroup> groups;
+  if (plan.layout.data > 1) groups = sync_groups(gradients, allowed);
+  Alternatives alternatives(model, plan, gradients, std::move(groups), costs, evaluated);
+  Assignment plain;
+  std::int64_t assignments = 1;
+  for (const auto& group : alternatives.groups()) {
+    plain.push_back(group.methods.front());
+    assignments = std::min<std::int64_t>(
+        assignments * static_cast<std::int64_t>(group.methods.size()), kExactWork);
+  }
+  PLUTO_ASSIGN(const auto seconds, alternatives.cost(plain, kPlainBucket));
+  if (plan.layout.data == 1) return std::move(alternatives).fastest_first();
+  const auto work = assignments * static_cast<std::int64_t>(std::size(kBucketSizes)) *
+                    static_cast<std::int64_t>(alternatives.tasks());
+  if (alternatives.groups().size() <= kExactGroups && work <= kExactWork) {
+    PLUTO_TRY(enumerate_all(alternatives, stop));
+  } else {
+    PLUTO_TRY(descend(alternatives, plain, seconds, stop));
+  }
+  return std::move(alternatives).fastest_first();
+}
+
+Plan with_buckets(Plan plan, std::vector<BucketPlan> buckets) {
+  plan.buckets = std::move(buckets);
+  plan.servers.clear();
+  const bool served = std::ranges::any_of(plan.buckets, [](const BucketPlan& bucket) {
+    return bucket.method == SyncMethod::kParameterServer;
+  });
+  for (int rank = 0; served && rank < plan.layout.ranks(); ++rank) plan.servers.push_back(rank);
+  return plan;
+}
+
+}  // namespace pluto

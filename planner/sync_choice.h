@@ -1,0 +1,68 @@
+#pragma once
+// The inner choice: a sync method per group of parameters, and a bucket size.
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <vector>
+
+#include "base/result.h"
+#include "costmodel/cost_source.h"
+#include "plan/lowering.h"
+#include "plan/plan.h"
+
+namespace pluto {
+
+/// Parameters that are decided together: the linear layers of one shape (rows, columns, rows per
+/// sample), or all parameters that have no sufficient factors.
+struct SyncGroup {
+  std::vector<std::size_t> parameters;  ///< indices into the gradient order
+  std::vector<SyncMethod> methods;      ///< what it may use, the first by default
+};
+
+/// Groups in gradient order. all_reduce comes first where it is allowed; parameters without
+/// sufficient factors use it also when only sufficient_factor is allowed.
+std::vector<SyncGroup> sync_groups(const std::vector<GradientInfo>& gradients,
+                                   const std::vector<SyncMethod>& allowed);
+
+/// A bucket is closed before it would exceed this; kWhole: one bucket per method; kPerParameter:
+/// one per parameter.
+inline constexpr std::int64_t kWhole = INT64_MAX, kPerParameter = 0;
+/// What plain data parallelism uses.
+inline constexpr std::int64_t kPlainBucket = std::int64_t{25} << 20;
+/// Tried in this order; of equal times the first wins.
+inline constexpr std::int64_t kBucketSizes[] = {kPlainBucket,           kWhole,
+                                                std::int64_t{10} << 20, std::int64_t{4} << 20,
+                                                std::int64_t{1} << 20,  kPerParameter};
+
+/// Buckets in the order their last gradient is ready. `method` by gradient index. Sufficient factor
+/// layers get a bucket each, weight and bias together, whatever the size.
+std::vector<BucketPlan> make_buckets(const std::vector<GradientInfo>& gradients,
+                                     const std::vector<SyncMethod>& method,
+                                     std::int64_t bucket_bytes);
+
+/// A costed answer of the inner choice.
+struct CostedBuckets {
+  std::vector<BucketPlan> buckets;
+  Seconds step;  ///< simulated, median
+};
+
+/// Chooses for one configuration, whose `plan` is complete but for buckets and servers (all ranks
+/// serve). Returns the alternatives costed, fastest first, equal ones in the order they were tried;
+/// the first is the choice. Exact (every assignment times every bucket size) when that is at most
+/// kExactWork task simulations; else from plain data parallelism one change at a time, of one group
+/// or the bucket size, until none helps. Adds the number of simulated alternatives to `evaluated`.
+/// Ends early, with what it has, when `stop` says so. Errors: those of lower().
+Result<std::vector<CostedBuckets>> choose_sync(const ModelGraph& model, const Plan& plan,
+                                               const std::vector<GradientInfo>& gradients,
+                                               const std::vector<SyncMethod>& allowed,
+                                               const CostSource& costs,
+                                               const std::function<bool()>& stop,
+                                               std::int64_t& evaluated);
+inline constexpr std::int64_t kExactWork = 100'000;
+inline constexpr std::size_t kExactGroups = 6;
+
+/// `plan` with these buckets and, when one of them needs it, all ranks as servers.
+Plan with_buckets(Plan plan, std::vector<BucketPlan> buckets);
+
+}  // namespace pluto

@@ -1,0 +1,279 @@
+#include "planner/sync_choice.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "costmodel/simulator.h"
+#include "planner/space.h"
+#include "tests/support/planner_cases.h"
+
+namespace pluto {
+namespace {
+
+using testing::candidate;
+using ::testing::ElementsAre;
+using testing::perceptron;
+using testing::random_costs;
+using testing::small_convnet;
+using testing::small_job;
+using testing::TableCosts;
+
+const std::vector<SyncMethod> kAll{SyncMethod::kAllReduce, SyncMethod::kParameterServer,
+                                   SyncMethod::kSufficientFactor};
+
+Plan plan_for(const ModelGraph& model, int ranks, std::int64_t share, const Candidate& place) {
+  Placement placement;
+  placement.ranks = ranks;
+  placement.global_batch = ranks * share;
+  return plan_of(small_job(ranks * share), model, 10'000, place, placement, share);
+}
+
+std::vector<GradientInfo> gradients_of(const ModelGraph& model) {
+  auto order = gradient_order(model, plan_for(model, 1, 4, candidate("a", 1, 1)));
+  EXPECT_TRUE(order.ok());
+  return *order;
+}
+
+std::vector<CostedBuckets> chosen(const ModelGraph& model, const Plan& plan,
+                                  const CostSource& costs,
+                                  const std::vector<SyncMethod>& allowed = kAll) {
+  std::int64_t evaluated = 0;
+  auto result = choose_sync(
+      model, plan, gradients_of(model), allowed, costs, [] { return false; }, evaluated);
+  EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().message);
+  EXPECT_EQ(evaluated, static_cast<std::int64_t>(result->size()));
+  return *result;
+}
+
+GradientInfo gradient(const std::string& name, std::int64_t bytes) {
+  GradientInfo info;
+  info.name = name;
+  info.bytes = Bytes(bytes);
+  return info;
+}
+
+std::vector<std::vector<std::string>> names(const std::vector<BucketPlan>& buckets) {
+  std::vector<std::vector<std::string>> all;
+  for (const auto& bucket : buckets) all.push_back(bucket.parameters);
+  return all;
+}
+
+TEST(SyncGroups, LinearLayersOfOneShapeDecideTogetherAndTheRestIsOneGroup) {
+  const auto model = perceptron({8, 8, 8, 8, 4});
+  const auto gradients = gradients_of(model);
+  const auto groups = sync_groups(gradients, kAll);
+  ASSERT_EQ(groups.size(), 2u);  // 4 x 8, and three times 8 x 8
+  EXPECT_EQ(groups[0].parameters.size(), 2u);
+  EXPECT_EQ(groups[1].parameters.size(), 6u);
+  const auto conv = sync_groups(gradients_of(small_convnet(8, 4)), kAll);
+  ASSERT_EQ(conv.size(), 2u);
+  EXPECT_THAT(conv[0].methods, ElementsAre(SyncMethod::kAllReduce, SyncMethod::kParameterServer,
+                                           SyncMethod::kSufficientFactor));
+  EXPECT_THAT(conv[1].methods, ElementsAre(SyncMethod::kAllReduce, SyncMethod::kParameterServer));
+}
+
+TEST(SyncGroups, ParametersWithoutFactorsAllReduceWhenOnlyFactorsAreAllowed) {
+  const auto groups =
+      sync_groups(gradients_of(small_convnet(8, 4)), {SyncMethod::kSufficientFactor});
+  EXPECT_THAT(groups[0].methods, ElementsAre(SyncMethod::kSufficientFactor));
+  EXPECT_THAT(groups[1].methods, ElementsAre(SyncMethod::kAllReduce));
+}
+
+TEST(Buckets, FillInGradientOrderUpToTheirSize) {
+  const std::vector<GradientInfo> gradients{gradient("d", 4), gradient("c", 3), gradient("b", 9),
+                                            gradient("a", 1)};
+  const std::vector<SyncMethod> all_reduce(4, SyncMethod::kAllReduce);
+  EXPECT_THAT(names(make_buckets(gradients, all_reduce, 8)),
+              ElementsAre(ElementsAre("d", "c"), ElementsAre("b"), ElementsAre("a")));
+  EXPECT_THAT(names(make_buckets(gradients, all_reduce, 10)),
+              ElementsAre(ElementsAre("d", "c"), ElementsAre("b", "a")));
+  EXPECT_THAT(names(make_buckets(gradients, all_reduce, kWhole)),
+              ElementsAre(ElementsAre("d", "c", "b", "a")));
+  EXPECT_THAT(names(make_buckets(gradients, all_reduce, kPerParameter)),
+              ElementsAre(ElementsAre("d"), ElementsAre("c"), ElementsAre("b"), ElementsAre("a")));
+}
+
+TEST(Buckets, AreOfOneMethodAndInTheOrderTheirLastGradientIsReady) {
+  const std::vector<GradientInfo> gradients{gradient("d", 1), gradient("c", 1), gradient("b", 1)};
+  const auto buckets = make_buckets(
+      gradients, {SyncMethod::kAllReduce, SyncMethod::kParameterServer, SyncMethod::kAllReduce},
+      kWhole);
+  EXPECT_THAT(names(buckets), ElementsAre(ElementsAre("c"), ElementsAre("d", "b")));
+  EXPECT_EQ(buckets[0].method, SyncMethod::kParameterServer);
+}
+
+TEST(Buckets, AFactorLayerIsOneBucketWhateverTheSize) {
+  const auto gradients = gradients_of(perceptron({8, 8, 4}));
+  const std::vector<SyncMethod> factors(gradients.size(), SyncMethod::kSufficientFactor);
+  for (const auto size : kBucketSizes) {
+    const auto buckets = make_buckets(gradients, factors, size);
+    ASSERT_EQ(buckets.size(), 2u);
+    EXPECT_EQ(buckets[0].parameters.size(), 2u);
+  }
+}
+
+TEST(SyncChoice, OneRankHasNothingToChoose) {
+  const auto model = perceptron({4, 4, 2});
+  const auto costs = random_costs(1, 1e-3, 1);
+  const auto all = chosen(model, plan_for(model, 1, 4, candidate("a", 1, 1)), costs);
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_TRUE(all[0].buckets.empty());
+}
+
+TEST(SyncChoice, AlternativesComeFastestFirstAndEachOnce) {
+  const auto model = perceptron({16, 12, 8});
+  const auto costs = random_costs(2, 1e-5, 10);
+  const auto all = chosen(model, plan_for(model, 3, 4, candidate("a", 3, 1)), costs);
+  EXPECT_GT(all.size(), 9u);
+  for (std::size_t i = 1; i < all.size(); ++i) {
+    EXPECT_LE(all[i - 1].step.value(), all[i].step.value() * (1 + 1e-9));
+    for (std::size_t j = 0; j < i; ++j) EXPECT_NE(all[i].buckets, all[j].buckets);
+  }
+}
+
+TEST(SyncChoice, OfEqualTimesPlainDataParallelismWins) {
+  const auto model = perceptron({16, 12, 8});
+  TableCosts costs;  // everything is free
+  const auto all = chosen(model, plan_for(model, 2, 4, candidate("a", 2, 1)), costs);
+  const auto gradients = gradients_of(model);
+  EXPECT_EQ(
+      all.front().buckets,
+      make_buckets(gradients, std::vector<SyncMethod>(gradients.size(), SyncMethod::kAllReduce),
+                   kPlainBucket));
+}
+
+TEST(SyncChoice, NeverUsesAMethodThatIsNotAllowed) {
+  const auto model = small_convnet(8, 4);
+  const auto costs = random_costs(3, 1e-5, 100);
+  for (const auto& one : chosen(model, plan_for(model, 2, 4, candidate("a", 2, 1)), costs,
+                                {SyncMethod::kParameterServer})) {
+    for (const auto& bucket : one.buckets) EXPECT_EQ(bucket.method, SyncMethod::kParameterServer);
+  }
+}
+
+TEST(SyncChoice, GreedyIsNeverWorseThanPlainDataParallelismNorThanAnySingleChange) {
+  // Eight layers of different shapes are too many to enumerate.
+  const auto model = perceptron({9, 10, 11, 12, 13, 14, 15, 16, 17});
+  const auto gradients = gradients_of(model);
+  const auto groups = sync_groups(gradients, kAll);
+  ASSERT_GT(groups.size(), kExactGroups);
+  for (std::uint64_t salt = 0; salt < 4; ++salt) {
+    const auto costs = random_costs(salt, 1e-5, 5);
+    const auto plan = plan_for(model, 4, 2, candidate("a", 4, 1));
+    const auto all = chosen(model, plan, costs);
+    const auto& best = all.front();
+    std::vector<SyncMethod> methods(gradients.size());
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      for (const auto& bucket : best.buckets) {
+        for (const auto& name : bucket.parameters) {
+          if (name == gradients[i].name) methods[i] = bucket.method;
+        }
+      }
+    }
+    const auto seconds = [&](const std::vector<BucketPlan>& buckets) {
+      const auto full = with_buckets(plan, buckets);
+      const auto lowered = lower(model, full);
+      EXPECT_TRUE(lowered.ok());
+      return simulate(*lowered, full.cluster, full.data, costs)->step().value();
+    };
+    const std::vector<SyncMethod> plain(gradients.size(), SyncMethod::kAllReduce);
+    EXPECT_LE(best.step.value(),
+              seconds(make_buckets(gradients, plain, kPlainBucket)) * (1 + 1e-9));
+    for (const auto size : kBucketSizes) {
+      if (make_buckets(gradients, methods, size) != best.buckets) continue;
+      for (const auto& group : groups) {
+        for (const auto method : group.methods) {
+          auto changed = methods;
+          for (const auto i : group.parameters) changed[i] = method;
+          EXPECT_LE(best.step.value(),
+                    seconds(make_buckets(gradients, changed, size)) * (1 + 1e-6));
+        }
+      }
+      break;
+    }
+  }
+}
+
+TEST(SyncChoice, StopsWhenAskedAndKeepsWhatItHas) {
+  const auto model = perceptron({16, 12, 8});
+  const auto costs = random_costs(2, 1e-5, 10);
+  int calls = 0;
+  std::int64_t evaluated = 0;
+  const auto result = choose_sync(
+      model, plan_for(model, 3, 4, candidate("a", 3, 1)), gradients_of(model), kAll, costs,
+      [&] { return ++calls > 3; }, evaluated);
+  ASSERT_TRUE(result.ok());
+  EXPECT_GE(result->size(), 1u);
+  EXPECT_LE(evaluated, 4);
+}
+
+/// A large fully connected layer behind a small one, on a slow network: where Zhang et al. 2017
+/// (Poseidon) change from sufficient factors to sharded gradients.
+class PoseidonCrossover : public ::testing::Test {
+ protected:
+  PoseidonCrossover() {
+    costs.op_seconds = [](const OpSignature& op) { return op_work(op).flops.value() / 1e13; };
+    costs.collective_seconds = [](const CollectiveCall& call, const ClusterSpec& cluster) {
+      return collective_time(call, cluster).total().value();
+    };
+  }
+  SyncMethod method_at(int ranks, std::int64_t share) {
+    const auto place = candidate("a", ranks, 1, 1, 1e-9, 1e7);
+    const auto best = chosen(model, plan_for(model, ranks, share, place), costs).front();
+    for (const auto& bucket : best.buckets) {
+      if (bucket.parameters.front().starts_with("fc0")) return bucket.method;
+    }
+    return SyncMethod::kNone;
+  }
+  static constexpr std::int64_t kRows = 512, kColumns = 256;  // M, N
+  ModelGraph model = perceptron({kColumns, kRows, 2});
+  TableCosts costs;
+};
+
+TEST_F(PoseidonCrossover, SmallBatchesAndFewRanksShareFactors) {
+  EXPECT_EQ(method_at(2, 8), SyncMethod::kSufficientFactor);
+  EXPECT_EQ(method_at(4, 16), SyncMethod::kSufficientFactor);
+}
+
+TEST_F(PoseidonCrossover, LargeBatchesOrManyRanksShareGradients) {
+  EXPECT_NE(method_at(2, 512), SyncMethod::kSufficientFactor);
+  EXPECT_NE(method_at(64, 16), SyncMethod::kSufficientFactor);
+}
+
+TEST_F(PoseidonCrossover, IsWhereTheVolumesCross) {
+  // 2K(P-1)(M+N) against 2MN(P1+P2-2)/P2 with P1 = P2 = P: K P < 2MN/(M+N), here 341.
+  const double crossover = 2.0 * kRows * kColumns / (kRows + kColumns);
+  for (const int ranks : {2, 4, 8}) {
+    for (const std::int64_t share : {8, 16, 32, 64, 128, 256}) {
+      const double samples = static_cast<double>(ranks) * static_cast<double>(share);
+      if (samples > 0.75 * crossover && samples < 1.33 * crossover)
+        continue;  // the bias and overlap decide
+      EXPECT_EQ(method_at(ranks, share) == SyncMethod::kSufficientFactor, samples < crossover)
+          << ranks << " ranks, " << share << " samples each";
+    }
+  }
+}
+
+TEST_F(PoseidonCrossover, ASlowProcessorPrefersToSendTheGradient) {
+  ASSERT_EQ(method_at(4, 16), SyncMethod::kSufficientFactor);
+  costs.op_seconds = [](const OpSignature& op) { return op_work(op).flops.value() / 1e8; };
+  EXPECT_NE(method_at(4, 16), SyncMethod::kSufficientFactor);
+}
+
+TEST_F(PoseidonCrossover, ConvolutionsNeverShareFactors) {
+  model = small_convnet(64, 4);
+  for (const int ranks : {2, 8}) {
+    const auto place = candidate("a", ranks, 1, 1, 1e-9, 1e7);
+    for (const auto& one : chosen(model, plan_for(model, ranks, 1, place), costs)) {
+      for (const auto& bucket : one.buckets) {
+        if (bucket.method != SyncMethod::kSufficientFactor) continue;
+        for (const auto& name : bucket.parameters) EXPECT_FALSE(name.starts_with("conv"));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pluto
