@@ -1,0 +1,185 @@
+// run: train a plan with the bundled executor.
+
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+
+#include "base/fingerprint.h"
+#include "cli/commands.h"
+#include "cli/environment.h"
+#include "cli/launcher.h"
+#include "cli/run_document.h"
+#include "cli/workflow.h"
+#include "runtime/host.h"
+
+namespace pluto {
+
+namespace {
+
+constexpr int kStoppedByGuard = 6;
+
+struct TrainOptions {
+  std::string plan, output = "run.json", folder;
+  std::int64_t checkpoint_every = 0, report_every = 50, stop_after = 0;
+  bool fresh = false, no_evaluation = false;
+};
+
+void show(Terminal& terminal, const Plan& plan, const Value& message) {
+  auto number = [&](const char* key) {
+    const Value* value = message.find(key);
+    return value && value->is_number() ? value->as_number() : 0.0;
+  };
+  const double elapsed = number("elapsed_s");
+  const Dollars spent = plan.cluster.price() * Seconds(elapsed);
+  terminal.progress(
+      number("step") / std::max(1.0, number("steps")),
+      fmt::format("step {:.0f}/{:.0f}  loss {:.4f}  {:.0f} samples/s  {}  {} left", number("step"),
+                  number("steps"), number("loss"), number("samples_per_s"), to_text(spent),
+                  to_text(Seconds(number("left_s")))));
+}
+
+Result<PredictedPlan> predict_now(const Session& session, const Plan& plan, const ModelGraph& model,
+                                  const Store& store) {
+  TrainingJob job;
+  job.ranks = plan.layout.ranks();
+  PLUTO_ASSIGN(const Host host, describe_host(job, session.data_folder));
+  PLUTO_ASSIGN(const Costs costs, load_costs(session, host, store));
+  return predict(model, plan, *costs.measured);
+}
+
+Result<int> train(Session& session, const TrainOptions& options) {
+  PLUTO_ASSIGN(const std::string text, read_file(options.plan));
+  PLUTO_ASSIGN(const Plan plan, plan_from_json(text, options.plan));
+  PLUTO_TRY_AT(options.plan, validate(plan));
+  Terminal& terminal = *session.terminal;
+  if (plan.cluster.instance.name != "local") {
+    return unsupported(
+        fmt::format("{}: this plan rents {}; the bundled executor runs on this machine only",
+                    options.plan, plan.cluster.instance.name),
+        "search with cluster: {instances: [local]} for a plan that runs here");
+  }
+  const int ranks = plan.layout.ranks();
+  if (ranks > cpu_cores()) {
+    return invalid_input(fmt::format("{}: {} ranks, but this machine has {} cores", options.plan,
+                                     ranks, cpu_cores()),
+                         fmt::format("pluto-plan search JOB --fix ranks={}", cpu_cores()));
+  }
+  PLUTO_ASSIGN(const ImportedModel imported, load_model(plan.model.source, plan.model.options));
+  PLUTO_ASSIGN(const auto store, open_store(session));
+  RunDocument document;
+  document.plan = plan;
+  document.started_at = utc_text(utc_seconds());
+  document.host = host_name();
+  {
+    PLUTO_ASSIGN_AT(options.plan, const PredictedPlan predicted,
+                    predict_now(session, plan, imported.model, *store));
+    document.prediction = predicted.prediction;
+    document.predicted_timeline = predicted.step.timeline;
+  }
+  PLUTO_TRY(store->save_plan(plan, document.prediction));
+  PLUTO_ASSIGN(const std::int64_t run, store->start_run(fingerprint(plan), document.started_at));
+  const std::string folder = options.folder.empty()
+                                 ? default_runs_folder() + "/" + to_hex(fingerprint(plan))
+                                 : options.folder;
+  PLUTO_TRY(make_folder(folder));
+  PLUTO_TRY(write_file(folder + "/plan.json", to_json(plan) + "\n"));
+  terminal.say(fmt::format(
+      "{} rank{} of {} thread{}, {} steps of {} samples, predicted {} ({} at p90)", ranks,
+      ranks == 1 ? "" : "s", plan.threads_per_rank, plan.threads_per_rank == 1 ? "" : "s",
+      plan.steps, plan.global_batch, to_text(document.prediction.time_to_target.p50),
+      to_text(document.prediction.time_to_target.p90)));
+
+  Launch launch;
+  launch.program = session.program;
+  launch.arguments = {"--db",
+                      session.database,
+                      "--data",
+                      session.data_folder,
+                      "worker",
+                      "run",
+                      folder + "/plan.json",
+                      "--folder",
+                      folder,
+                      "--checkpoint-every",
+                      std::to_string(options.checkpoint_every),
+                      "--report-every",
+                      std::to_string(options.report_every),
+                      "--stop-after",
+                      std::to_string(options.stop_after)};
+  if (options.fresh) launch.arguments.push_back("--fresh");
+  if (options.no_evaluation) launch.arguments.push_back("--no-evaluation");
+  launch.ranks = ranks;
+  launch.threads_per_rank = plan.threads_per_rank;
+  std::optional<Result<RunReport>> report;
+  const Result<void> ran = launch_ranks(launch, [&](const Value& message) {
+    if (message.find("step")) show(terminal, plan, message);
+    if (const Value* body = message.find("run")) report = report_from_value(*body, "rank 0");
+  });
+  terminal.end_progress();
+  if (!ran.ok() || !report) {
+    PLUTO_TRY(store->finish_run(run, "failed", ""));
+    if (!ran.ok()) return ran.error();
+    return worker_error("the ranks ended without a report",
+                        "pluto-plan run " + options.plan + " continues from the last checkpoint");
+  }
+  if (!report->ok()) return report->error();
+  document.report = report->value();
+  PLUTO_TRY(write_file(options.output, to_json(document)));
+  const RunEnd end = document.report.end;
+  PLUTO_TRY(
+      store->finish_run(run, end == RunEnd::kFinished ? "finished" : "stopped", options.output));
+
+  const RunReport& r = document.report;
+  const char* ends[] = {"finished", "stopped by signal; checkpoint kept",
+                        "stopped by the budget guard; checkpoint kept",
+                        "stopped by the deadline guard; checkpoint kept"};
+  terminal.say(fmt::format(
+      "{} at step {} of {}: loss {:.4f}{}", ends[static_cast<int>(end)], r.last_step, plan.steps,
+      r.final_loss,
+      r.test_accuracy ? fmt::format(", test accuracy {:.2f} %", *r.test_accuracy * 100) : ""));
+  terminal.say(fmt::format("wrote {}{}", options.output,
+                           r.checkpoint.empty() ? "" : " and " + r.checkpoint));
+  terminal.say(fmt::format("next  pluto-plan report {}", options.output));
+  if (terminal.json()) {
+    Value result = Value::object();
+    result.set("schema", "pluto.run/1")
+        .set("run", to_value(r))
+        .set("prediction", to_value(document.prediction))
+        .set("written", options.output);
+    terminal.result(result);
+  }
+  if (end == RunEnd::kStopped) return 128 + (stop_signal() ? stop_signal() : SIGINT);
+  return end == RunEnd::kFinished ? 0 : kStoppedByGuard;
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Session& session) {
+  auto options = std::make_shared<TrainOptions>();
+  CLI::App* verb = app.add_subcommand("run", "Train a plan with the bundled executor");
+  verb->footer(
+      "Examples:\n  pluto-plan run plan.json -o run.json\n  pluto-plan run plan.json "
+      "--checkpoint-every 200\n"
+      "A run continues from the newest checkpoint of the same plan; --fresh starts over. Ctrl-C "
+      "keeps a checkpoint.");
+  verb->add_option("plan", options->plan, "Plan file written by search")->required();
+  verb->add_option("-o,--output", options->output, "Report file");
+  verb->add_option("--folder", options->folder,
+                   "Folder of checkpoints (default: one per plan in the user's state folder)");
+  verb->add_option("--checkpoint-every", options->checkpoint_every,
+                   "Steps between checkpoints (0: at the end and when stopped)")
+      ->check(CLI::NonNegativeNumber);
+  verb->add_option("--report-every", options->report_every,
+                   "Steps between progress lines and recorded measurements")
+      ->check(CLI::PositiveNumber);
+  verb->add_option("--stop-after", options->stop_after, "End after this many steps (0: the plan's)")
+      ->check(CLI::NonNegativeNumber);
+  verb->add_flag("--fresh", options->fresh, "Ignore checkpoints");
+  verb->add_flag("--no-evaluation", options->no_evaluation, "Skip the accuracy on the test set");
+  verb->callback([&session, options] {
+    session.action = [&session, options] { return train(session, *options); };
+  });
+}
+
+}  // namespace pluto
