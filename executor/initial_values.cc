@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "base/check.h"
@@ -10,7 +11,12 @@
 namespace pluto {
 
 namespace {
+
 constexpr std::uint32_t kInitialStep = 0xffffffff;
+
+/// Elements written at a time, so that a large tensor costs no second copy of itself.
+constexpr std::int64_t kPiece = 1 << 16;
+
 }  // namespace
 
 Result<void> set_initial_values(const StepCode& code, std::uint64_t seed, Device& device) {
@@ -27,15 +33,20 @@ Result<void> set_initial_values(const StepCode& code, std::uint64_t seed, Device
       return unsupported(fmt::format("{} holds {}; the executor trains f32", tensor.name,
                                      to_text(tensor.type.dtype)));
     }
-    values.resize(static_cast<std::size_t>(tensor.type.elements(1)));
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      values[i] = tensor.init.kind == Init::Kind::kOnes
-                      ? 1.0F
-                      : static_cast<float>(tensor.init.stddev) *
-                            philox_normal(seed, own_stream, kInitialStep, i);
-    }
     const Place place = code.place(*id);
-    device.copy_to_device(place.data, values.data(), place.size);
+    const std::int64_t elements = tensor.type.elements(1);
+    for (std::int64_t begin = 0; begin < elements; begin += kPiece) {
+      values.resize(static_cast<std::size_t>(std::min(kPiece, elements - begin)));
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        values[i] = tensor.init.kind == Init::Kind::kOnes
+                        ? 1.0F
+                        : static_cast<float>(tensor.init.stddev) *
+                              philox_normal(seed, own_stream, kInitialStep,
+                                            static_cast<std::uint64_t>(begin) + i);
+      }
+      const Bytes size(static_cast<std::int64_t>(values.size() * sizeof(float)));
+      device.copy_to_device(place.data + begin * std::int64_t{sizeof(float)}, values.data(), size);
+    }
   }
   return {};
 }

@@ -294,7 +294,7 @@ Result<void> Run::report(std::span<const Check> checks) {
 Result<void> Run::report_on_leader() {
   const std::int64_t steps = interval_.steps();
   constexpr std::int64_t kWarmUp = 2;
-  StepMeasurement measured = interval_.medians(interval_first_ == report_.first_step ? kWarmUp : 0);
+  StepMeasurement measured = interval_.typical(interval_first_ == report_.first_step ? kWarmUp : 0);
   measured.plan = fingerprint(plan_);
   measured.first_step = interval_first_;
   measured.arena = report_.arena_allocated;
@@ -344,7 +344,7 @@ Result<void> Run::save(std::span<const Check> checks) {
 }
 
 Result<void> Run::finish() {
-  report_.overall = all_steps_.medians(warm_up_steps(all_steps_.steps()));
+  report_.overall = all_steps_.typical(warm_up_steps(all_steps_.steps()));
   report_.overall.plan = fingerprint(plan_);
   report_.overall.first_step = report_.first_step;
   report_.overall.arena = report_.arena_allocated;
@@ -361,10 +361,8 @@ Result<void> Run::finish() {
     };
     PLUTO_TRY(agree(communicator_, leads() ? record() : Result<void>()));
   }
-  const std::vector<float> parameters = copy_parameters(*code_, device_);
-  report_.parameter_fingerprint =
-      Fingerprint().add_bytes(parameters.data(), parameters.size() * sizeof(float)).value();
-  if (leads()) report_.parameters = parameters;
+  report_.parameter_fingerprint = fingerprint_parameters(*code_, device_);
+  if (leads() && options_.keep_parameters) report_.parameters = copy_parameters(*code_, device_);
   return {};
 }
 

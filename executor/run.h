@@ -34,6 +34,7 @@ struct RunOptions {
   bool resume = true;
   std::int64_t report_every = 50;  ///< steps between progress calls and measurements
   bool evaluate = true;            ///< accuracy on the test set at the end
+  bool keep_parameters = false;    ///< a copy of them in the report
   /// 0: the plan's steps; else end when this many of them are done, resumed ones included.
   std::int64_t stop_after_steps = 0;
   MemoryOptions memory;                              ///< reuse = false is the debug mode
@@ -47,8 +48,8 @@ struct RunOptions {
 
 enum class RunEnd : std::uint8_t { kFinished, kStopped, kBudget, kDeadline };
 
-/// What rank 0 knows at the end. All times are medians per step, in steady state (the first steps
-/// left out).
+/// What rank 0 knows at the end. All times are of a typical step in steady state (the first steps
+/// left out; see StepSeries).
 struct RunReport {
   RunEnd end = RunEnd::kFinished;
   std::int64_t first_step = 0, last_step = 0;
@@ -61,7 +62,8 @@ struct RunReport {
   Bytes arena_predicted, arena_allocated;
   Bytes resident_before, peak_resident;     ///< of the process: before the arena, at its peak
   std::uint64_t parameter_fingerprint = 0;  ///< of the final parameters, bitwise
-  /// Of the whole model, in the id order of its own graph: the same order under every plan.
+  /// On request, on rank 0: of the whole model, in the id order of its own graph, which is the same
+  /// under every plan.
   std::vector<float> parameters;
   Timeline timeline;                  ///< of one measured step, in the middle of the run
   std::string checkpoint;             ///< path of the last one

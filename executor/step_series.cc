@@ -1,6 +1,7 @@
 #include "executor/step_series.h"
 
 #include <algorithm>
+#include <span>
 
 #include "base/statistics.h"
 
@@ -27,27 +28,31 @@ void StepSeries::clear() {
   stride_ = 1;
 }
 
-StepMeasurement StepSeries::medians(std::int64_t left_out) const {
+StepMeasurement StepSeries::typical(std::int64_t left_out) const {
   StepMeasurement measured;
   if (kept_.empty()) return measured;
   std::int64_t first = (left_out + stride_ - 1) / stride_;
   first = std::min(first, std::ssize(kept_) - 1);
-  std::vector<double> values;
-  values.reserve(kept_.size());
-  const auto summary_of = [&](double StepTimes::*field) {
-    values.clear();
-    for (auto i = first; i < std::ssize(kept_); ++i) {
-      values.push_back(kept_[static_cast<std::size_t>(i)].*field);
-    }
-    return summarize(values);
-  };
-  const Summary step = summary_of(&StepTimes::step);
+  std::vector<StepTimes> counted(kept_.begin() + first, kept_.end());
+  std::ranges::sort(counted, {}, &StepTimes::step);
+  std::vector<double> steps;
+  steps.reserve(counted.size());
+  for (const StepTimes& times : counted) steps.push_back(times.step);
+  const Summary step = summarize(steps);
   measured.step = {Seconds(step.median), step.relative_spread,
                    static_cast<std::int64_t>(step.count)};
-  measured.compute = Seconds(summary_of(&StepTimes::compute).median);
-  measured.update = Seconds(summary_of(&StepTimes::update).median);
-  measured.exposed_comm = Seconds(summary_of(&StepTimes::exposed_comm).median);
-  measured.exposed_input = Seconds(summary_of(&StepTimes::exposed_input).median);
+
+  const std::size_t cut = counted.size() / 4;
+  const auto middle = std::span(counted).subspan(cut, counted.size() - 2 * cut);
+  const auto mean_of = [&](double StepTimes::*term) {
+    double sum = 0;
+    for (const StepTimes& times : middle) sum += times.*term;
+    return Seconds(sum / static_cast<double>(middle.size()));
+  };
+  measured.compute = mean_of(&StepTimes::compute);
+  measured.update = mean_of(&StepTimes::update);
+  measured.exposed_comm = mean_of(&StepTimes::exposed_comm);
+  measured.exposed_input = mean_of(&StepTimes::exposed_input);
   return measured;
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Medians over the steps of a run, in memory that does not grow with it.
+// What a typical step of a run took, in memory that does not grow with it.
 
 #include <vector>
 
@@ -15,9 +15,11 @@ class StepSeries {
   void add(const StepTimes& times);  ///< allocates nothing
   void clear();
   std::int64_t steps() const { return seen_; }
-  /// Medians, the first `left_out` steps not counted unless nothing would remain. Sets step,
-  /// compute, update, exposed_comm and exposed_input. Without steps: all zero.
-  StepMeasurement medians(std::int64_t left_out) const;
+  /// The median step, and each term's mean over the middle half of the steps by time, so that the
+  /// terms sum to a typical step (medians of terms that trade places do not). The first `left_out`
+  /// steps are not counted unless nothing would remain. Sets step, compute, update, exposed_comm
+  /// and exposed_input. Without steps: all zero.
+  StepMeasurement typical(std::int64_t left_out) const;
 
  private:
   std::size_t capacity_;

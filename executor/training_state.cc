@@ -127,4 +127,13 @@ std::vector<float> copy_parameters(const StepCode& code, Device& device) {
   return values;
 }
 
+std::uint64_t fingerprint_parameters(const StepCode& code, Device& device) {
+  Fingerprint fingerprint;
+  for (const Place& place : state_blocks(code)[0].places) {
+    HostView view(device, place.data, place.size.value());
+    fingerprint.add_bytes(view.bytes().data(), view.bytes().size());
+  }
+  return fingerprint.value();
+}
+
 }  // namespace pluto

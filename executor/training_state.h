@@ -27,5 +27,7 @@ Result<void> broadcast_state(const std::vector<StateBlock>& blocks, Device& devi
 
 /// Parameters one after the other, on the host.
 std::vector<float> copy_parameters(const StepCode& code, Device& device);
+/// Fingerprint of their bytes in that order.
+std::uint64_t fingerprint_parameters(const StepCode& code, Device& device);
 
 }  // namespace pluto

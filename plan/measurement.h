@@ -82,7 +82,7 @@ struct StepMeasurement {
   std::int64_t first_step = 0;
   Timing step;
   Seconds compute, exposed_comm, exposed_input,
-      update;           ///< medians per step; their sum is about the step
+      update;           ///< of a typical step, which they sum to
   Bytes arena;          ///< allocated
   Bytes peak_resident;  ///< of the process
   bool operator==(const StepMeasurement&) const = default;

@@ -99,6 +99,7 @@ std::vector<Result<RunReport>> run_ranks(const ModelGraph& model, const Plan& pl
         setup.rank = rank;
         setup.options = options;
         setup.options.evaluate = false;
+        setup.options.keep_parameters = true;
         if (change) change(setup);
         if (!setup.data.train) setup.data = tiny_data(model, plan, setup.options.evaluate);
         reports[at] = run_plan(plan, program, *setup.device, *communicators[at], setup.data, {},

@@ -64,7 +64,8 @@ class WrappedDevice : public Device {
   std::unique_ptr<Device> inner_;
 };
 
-/// Runs the plan on plan.layout.ranks() threads. Evaluation is off unless `change` asks for it.
+/// Runs the plan on plan.layout.ranks() threads. Parameters are kept; evaluation is off unless
+/// `change` asks for it.
 std::vector<Result<RunReport>> run_ranks(const ModelGraph& model, const Plan& plan,
                                          const RunOptions& options = {},
                                          const std::function<void(RankSetup&)>& change = {});
