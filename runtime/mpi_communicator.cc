@@ -1,4 +1,5 @@
-// The C++ bindings were removed from the standard in MPI 3; leave them out of the headers that still bring them.
+// The C++ bindings were removed from the standard in MPI 3; leave them out of the headers that
+// still bring them.
 #define OMPI_SKIP_MPICXX 1
 #define MPICH_SKIP_MPICXX 1
 #include <fmt/format.h>

@@ -29,8 +29,8 @@ TEST(DocumentYamlTest, PlainScalarsAreTyped) {
 }
 
 TEST(DocumentYamlTest, WhatOnlyLooksTypedIsText) {
-  for (const char* text : {"6 hours", "no", "yes", "on", "1:30", "2024-01-01", "1_000", "e5",
-                           "+-5", "1e", "nan"}) {
+  for (const char* text :
+       {"6 hours", "no", "yes", "on", "1:30", "2024-01-01", "1_000", "e5", "+-5", "1e", "nan"}) {
     EXPECT_EQ(*parsed(std::string("a: ") + text).find("a"), Value(text));
   }
 }

@@ -133,13 +133,13 @@ TEST_F(LayoutRulesTest, OversizedFilesAreSeen) {
     for (int i = 0; i < count; ++i) text += '\n';
     return text;
   };
-  write("base/a.h", lines(230));
-  write("base/b.h", lines(231));
+  write("base/a.h", lines(200));
+  write("base/b.h", lines(201));
   write("base/c.cc", lines(601));
   write("tests/base/d_test.cc", lines(901));
   EXPECT_THAT(
       oversized_files(tree()),
-      ElementsAre("base/b.h:231: longer than 230 lines", "base/c.cc:601: longer than 600 lines",
+      ElementsAre("base/b.h:201: longer than 200 lines", "base/c.cc:601: longer than 600 lines",
                   "tests/base/d_test.cc:901: longer than 900 lines"));
 }
 

@@ -1,11 +1,10 @@
 // Both ways to compute a convolution, whichever of them is chosen.
-#include "runtime/cpu/conv.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <string>
 
+#include "runtime/cpu/conv.h"
 #include "runtime/cpu/parallel.h"
 #include "runtime/reference/reference_device.h"
 #include "tests/support/run_kernel.h"
@@ -23,8 +22,8 @@ struct ConvCase {
   ConvAttrs attrs;
 };
 
-ConvAttrs conv(std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t pad, std::int64_t groups,
-               bool bias) {
+ConvAttrs conv(std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t pad,
+               std::int64_t groups, bool bias) {
   ConvAttrs a;
   a.out_channels = out;
   a.kernel_h = a.kernel_w = kernel;
@@ -37,7 +36,8 @@ ConvAttrs conv(std::int64_t out, std::int64_t kernel, std::int64_t stride, std::
 
 std::vector<ConvCase> conv_cases() {
   ConvAttrs uneven = conv(6, 3, 2, 0, 1, true);
-  uneven.pad_top = 2, uneven.pad_right = 3, uneven.stride_w = 1, uneven.dilation_h = 2, uneven.kernel_w = 4;
+  uneven.pad_top = 2, uneven.pad_right = 3, uneven.stride_w = 1, uneven.dilation_h = 2,
+  uneven.kernel_w = 4;
   ConvAttrs beyond = conv(4, 3, 1, 4, 1, false);  // windows wholly in the padding
   return {{"Plain", 3, 8, 9, conv(7, 3, 1, 1, 1, true)},
           {"Wide", 32, 10, 10, conv(48, 3, 1, 1, 1, true)},
@@ -66,7 +66,8 @@ Values spread(std::int64_t count, int salt) {
   return values;
 }
 
-std::vector<Values> run(Kernel& kernel, const KernelRequest& request, const std::vector<Values>& inputs) {
+std::vector<Values> run(Kernel& kernel, const KernelRequest& request,
+                        const std::vector<Values>& inputs) {
   std::vector<HostTensor> in, out;
   std::vector<const void*> in_pointers;
   std::vector<void*> out_pointers;
@@ -74,7 +75,8 @@ std::vector<Values> run(Kernel& kernel, const KernelRequest& request, const std:
     in.emplace_back(request.signature.inputs[i], kBatch).set(inputs[i]);
     in_pointers.push_back(in.back().data());
   }
-  for (const TensorType& type : request.signature.outputs) out_pointers.push_back(out.emplace_back(type, kBatch).data());
+  for (const TensorType& type : request.signature.outputs)
+    out_pointers.push_back(out.emplace_back(type, kBatch).data());
   Workspace workspace(kernel.workspace());
   kernel.run({in_pointers, out_pointers, {}, workspace.data(), {}});
   std::vector<Values> results;
@@ -82,13 +84,15 @@ std::vector<Values> run(Kernel& kernel, const KernelRequest& request, const std:
   return results;
 }
 
-void expect_near(const std::vector<Values>& actual, const std::vector<Values>& expected, const std::string& what) {
+void expect_near(const std::vector<Values>& actual, const std::vector<Values>& expected,
+                 const std::string& what) {
   ASSERT_EQ(actual.size(), expected.size());
   for (std::size_t i = 0; i < actual.size(); ++i) {
     float largest = 1;
     for (float value : expected[i]) largest = std::max(largest, std::abs(value));
     for (std::size_t j = 0; j < actual[i].size(); ++j) {
-      ASSERT_NEAR(actual[i][j], expected[i][j], 2e-5f * largest) << what << ", output " << i << ", element " << j;
+      ASSERT_NEAR(actual[i][j], expected[i][j], 2e-5f * largest)
+          << what << ", output " << i << ", element " << j;
     }
   }
 }
@@ -99,11 +103,13 @@ TEST_P(ConvWays, AgreeWithTheReference) {
   const ConvCase& test = GetParam();
   const ConvAttrs& a = test.attrs;
   const TensorType x{{{test.channels, test.height, test.width}}, DType::kF32, 1};
-  const TensorType w{{{a.out_channels, test.channels / a.groups, a.kernel_h, a.kernel_w}}, DType::kF32, 0};
+  const TensorType w{
+      {{a.out_channels, test.channels / a.groups, a.kernel_h, a.kernel_w}}, DType::kF32, 0};
   const TensorType b{{{a.out_channels}}, DType::kF32, 0};
   std::vector<TensorType> operands = {x, w};
   if (a.bias) operands.push_back(b);
-  const KernelRequest forward = ::pluto::testing::forward_request(OpKind::kConv2d, a, operands, kBatch);
+  const KernelRequest forward =
+      ::pluto::testing::forward_request(OpKind::kConv2d, a, operands, kBatch);
   const TensorType y = forward.signature.outputs[0];
   std::vector<TensorType> gradients = {w};
   if (a.bias) gradients.push_back(b);
@@ -123,13 +129,15 @@ TEST_P(ConvWays, AgreeWithTheReference) {
     auto expected = reference->compile(request);
     ASSERT_TRUE(expected.ok());
     const std::vector<Values> truth = run(**expected, request, inputs);
-    expect_near(run(*make_gemm_conv(pass, size, context), request, inputs), truth, std::string("gemm ") + to_text(pass));
+    expect_near(run(*make_gemm_conv(pass, size, context), request, inputs), truth,
+                std::string("gemm ") + to_text(pass));
     auto onednn = make_onednn_conv(pass, size, context);
     if (!onednn.ok()) {
       EXPECT_EQ(onednn.error().code, ErrorCode::kUnsupported);
       continue;
     }
-    expect_near(run(**onednn, request, inputs), truth, (*onednn)->implementation() + " " + to_text(pass));
+    expect_near(run(**onednn, request, inputs), truth,
+                (*onednn)->implementation() + " " + to_text(pass));
   }
 }
 

@@ -173,7 +173,8 @@ TEST(HugeBuffer, SaysHowMuchThereIs) {
   auto buffer = allocate_huge_buffer(Bytes(std::int64_t{1} << 50));
   ASSERT_FALSE(buffer.ok());
   EXPECT_EQ(buffer.error().code, ErrorCode::kDevice);
-  EXPECT_THAT(buffer.error().message, HasSubstr("cannot allocate " + to_text(Bytes(std::int64_t{1} << 50))));
+  EXPECT_THAT(buffer.error().message,
+              HasSubstr("cannot allocate " + to_text(Bytes(std::int64_t{1} << 50))));
   EXPECT_THAT(buffer.error().message, HasSubstr("available"));
 }
 
