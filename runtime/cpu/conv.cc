@@ -1,20 +1,24 @@
 #include "runtime/cpu/conv.h"
 
 namespace pluto::cpu {
-namespace {
 
-// Which way? Small kernels cost more in reorders than in arithmetic; oneDNN's backward_data into
-// few channels fills few lanes. Measured on one core of an AVX-512 Xeon (oneDNN 2.6, batch 32,
-// GFLOP/s of a peak near 180): oneDNN blocked with its reorders / oneDNN on plain NCHW / the
-// product here, for forward, backward_data, backward_weight:
-//   3x3, 256 -> 256 at 13x13   170 / 127 / -     173 / 109 / -     159 / 126 / -
-//   3x3, 64 -> 64 at 56x56     160 / 93 / -      148 / 67 / -      140 / 68 / -
-//   5x5, 6 -> 16 at 14x14      150 / 33 / -      59 / 28 / -       59 / 29 / -
-//   1x1, 256 -> 64 at 56x56    78 / 160 / @@     89 / 123 / @@     70 / 113 / @@
-bool prefer_gemm(OpPass pass, const ConvSize& size) {
+// A 1x1 kernel costs oneDNN more in reorders than in arithmetic, unless the product would be a flat
+// one (few rows, or the columns of a small plane); and its backward_data into few channels fills
+// few lanes. bench/conv_ways prints what the rule gives away.
+bool prefer_product(OpPass pass, const ConvSize& size) {
+  const bool into_few =
+      pass == OpPass::kBackwardData && size.attrs.groups == 1 && size.channels < 4;
   const bool pointwise = size.attrs.kernel_h == 1 && size.attrs.kernel_w == 1;
-  return pointwise || (pass == OpPass::kBackwardData && size.group_channels() < 4);
+  if (!pointwise) return into_few;
+  if (pass == OpPass::kBackwardWeight) return true;
+  constexpr std::int64_t kSmallPlane = 14 * 14;
+  const bool forward = pass == OpPass::kForward;
+  const std::int64_t rows = forward ? size.group_outputs() : size.group_channels();
+  const std::int64_t depth = forward ? size.group_channels() : size.group_outputs();
+  return into_few || (rows >= depth && size.out_plane() >= kSmallPlane);
 }
+
+namespace {
 
 Result<std::unique_ptr<Kernel>> make_conv(const KernelRequest& request, const Context& context) {
   const OpSignature& s = request.signature;
@@ -31,7 +35,7 @@ Result<std::unique_ptr<Kernel>> make_conv(const KernelRequest& request, const Co
                       x.shape[2],
                       y.shape[1],
                       y.shape[2]};
-  if (!prefer_gemm(s.pass, size)) {
+  if (!prefer_product(s.pass, size)) {
     auto kernel = make_onednn_conv(s.pass, size, context);
     if (kernel.ok()) return kernel;
   }

@@ -23,4 +23,7 @@ Result<std::unique_ptr<Kernel>> make_onednn_conv(OpPass pass, const ConvSize& si
 /// kernels without stride and padding need no columns.
 std::unique_ptr<Kernel> make_gemm_conv(OpPass pass, const ConvSize& size, const Context& context);
 
+/// Whether conv.cc takes the product where oneDNN could serve as well.
+bool prefer_product(OpPass pass, const ConvSize& size);
+
 }  // namespace pluto::cpu
