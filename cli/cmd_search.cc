@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/plan_table.h"
 #include "cli/workflow.h"
+#include "planner/ranking.h"
 #include "runtime/host.h"
 
 namespace pluto {
@@ -28,10 +29,12 @@ struct SearchOptions {
   std::string job, budget, deadline, minimize, output, time_limit = "30s";
   std::optional<double> confidence;
   std::vector<std::string> settings;
+  std::string settings_flag;  ///< how this verb calls them
   int top = 5;
 };
 
-Result<void> apply_limits(TrainingJob& job, const SearchOptions& options) {
+/// The flags' word over the job file's, under the same rules.
+Result<void> apply_flags(TrainingJob& job, const SearchOptions& options) {
   if (!options.budget.empty()) {
     char* end = nullptr;
     const double dollars = std::strtod(options.budget.c_str(), &end);
@@ -42,9 +45,7 @@ Result<void> apply_limits(TrainingJob& job, const SearchOptions& options) {
     job.budget = Dollars(dollars);
   }
   if (!options.deadline.empty()) {
-    PLUTO_ASSIGN_AT("--deadline", job.deadline, parse_duration(options.deadline));
-    if (!(job.deadline->value() > 0))
-      return invalid_input("--deadline: has to lie ahead", "for example --deadline 6h");
+    PLUTO_ASSIGN_AT("--deadline", job.deadline, parse_deadline(options.deadline, utc_seconds()));
   }
   if (options.confidence) {
     if (*options.confidence < 0.5 || *options.confidence >= 1)
@@ -55,8 +56,9 @@ Result<void> apply_limits(TrainingJob& job, const SearchOptions& options) {
   if (options.minimize == "cost") job.minimize = Objective::kCost;
   if (options.minimize == "time") job.minimize = Objective::kTime;
   if (options.minimize == "risk") job.minimize = Objective::kRisk;
-  for (const std::string& setting : options.settings) PLUTO_TRY(apply_setting(job, setting));
-  return {};
+  for (const std::string& setting : options.settings)
+    PLUTO_TRY_AT(options.settings_flag, apply_setting(job, setting));
+  return validate(job);
 }
 
 struct Searched {
@@ -74,7 +76,7 @@ Result<Searched> search_job(Session& session, const SearchOptions& options) {
   PLUTO_ASSIGN_AT("--time-limit", const Seconds time_limit, parse_duration(options.time_limit));
   Searched searched;
   PLUTO_ASSIGN(searched.context, load_job(options.job));
-  PLUTO_TRY(apply_limits(searched.context.job, options));
+  PLUTO_TRY(apply_flags(searched.context.job, options));
   const TrainingJob& job = searched.context.job;
   PLUTO_ASSIGN(const Host host, describe_host(job, session.data_folder));
   PLUTO_ASSIGN(const Catalog catalog, Catalog::load(session.data_folder + "/catalog"));
@@ -117,14 +119,24 @@ Value rejections_value(const Rejections& r) {
 
 void say_infeasible(Terminal& terminal, const Searched& s, const std::string& job_path) {
   const SearchResult& r = s.result;
-  terminal.say(fmt::format("no plan meets {}", limits_text(s.context.job)));
+  const TrainingJob& job = s.context.job;
+  terminal.say(fmt::format("no plan {}meets {}",
+                           r.termination == Termination::kLimitReached ? "found in time " : "",
+                           limits_text(job)));
+  const std::string quantile = fmt::format("p{:.3g}", 100 * job.confidence);
   std::vector<std::vector<std::string>> rows = {
-      {"nearest", "time p90", "price p90", "P", "type this"}};
+      {"nearest", "time " + quantile, "price " + quantile, "P", "type this"}};
+  auto time_at = [&](const RankedPlan& plan) {
+    return plan.prediction.time_to_target.p50 * quantile_factor(job, plan.prediction);
+  };
+  auto price_at = [&](const RankedPlan& plan) {
+    return plan.prediction.price.p50 * quantile_factor(job, plan.prediction);
+  };
   auto add = [&](const char* what, const std::optional<RankedPlan>& plan, const std::string& flag) {
     if (!plan) return;
     const auto& p = plan->prediction;
     const auto probability = p.p_both ? p.p_both : p.p_deadline ? p.p_deadline : p.p_budget;
-    rows.push_back({what, to_text(p.time_to_target.p90), to_text(p.price.p90),
+    rows.push_back({what, to_text(time_at(*plan)), to_text(price_at(*plan)),
                     probability ? fmt::format("{:.2f}", *probability) : "-",
                     fmt::format("pluto-plan search {} {}", job_path, flag)});
   };
@@ -132,11 +144,10 @@ void say_infeasible(Terminal& terminal, const Searched& s, const std::string& jo
   auto up = [](double value) { return value * 1.005; };
   if (r.nearest_by_budget)
     add("by budget", r.nearest_by_budget,
-        fmt::format("--budget {:.3g}", up(r.nearest_by_budget->prediction.price.p90.value())));
+        fmt::format("--budget {:.3g}", up(price_at(*r.nearest_by_budget).value())));
   if (r.nearest_by_deadline)
     add("by deadline", r.nearest_by_deadline,
-        fmt::format("--deadline {:.0f}s",
-                    up(r.nearest_by_deadline->prediction.time_to_target.p90.value()) + 1));
+        fmt::format("--deadline {:.0f}s", up(time_at(*r.nearest_by_deadline).value()) + 1));
   if (r.nearest_by_confidence) {
     const auto& p = r.nearest_by_confidence->prediction;
     const auto probability = p.p_both ? p.p_both : p.p_deadline ? p.p_deadline : p.p_budget;
@@ -185,7 +196,7 @@ Result<int> run_search(Session& session, const SearchOptions& options) {
   terminal.result(search_value(s));
   say_heading(terminal, s);
   terminal.say("");
-  if (r.termination == Termination::kInfeasible || r.ranked.empty()) {
+  if (r.ranked.empty() || !r.ranked.front().meets_limits) {
     say_infeasible(terminal, s, options.job);
     return kInfeasible;
   }
@@ -243,6 +254,7 @@ Result<int> run_predict(Session& session, SearchOptions options) {
 void add_common(CLI::App& verb, SearchOptions& options, const char* settings_flag) {
   verb.add_option("job", options.job, "Job file (YAML or JSON; - reads standard input)")
       ->required();
+  options.settings_flag = settings_flag;
   verb.add_option(settings_flag, options.settings,
                   "KEY=VALUE held fixed: ranks global_batch micro_batch sync instance "
                   "learning_rate (repeatable)");
@@ -262,7 +274,7 @@ void add_search(CLI::App& app, Session& session) {
   verb->add_option("--budget", options->budget,
                    "US dollars, for the whole run (default: the job's)");
   verb->add_option("--deadline", options->deadline,
-                   "Time to the target, e.g. 6h (default: the job's)");
+                   "Time to the target, 6h or 2027-01-31T08:00Z (default: the job's)");
   verb->add_option("--confidence", options->confidence,
                    "Probability with which the limits must be met (default: the job's)");
   verb->add_option("--minimize", options->minimize, "cost, time or risk (default: the job's)")

@@ -67,8 +67,8 @@ Result<void> apply_setting(TrainingJob& job, const std::string& setting) {
                                          "sync",  "instance",     "learning_rate"};
   auto wrong = [&](const std::string& wanted) {
     return invalid_input(
-        fmt::format("--set {}: expected {}", setting, wanted),
-        fmt::format("for example --set {}", key == "sync" ? "sync=all_reduce" : key + "=2"));
+        fmt::format("{}: expected {}", setting, wanted),
+        fmt::format("for example {}", key == "sync" ? "sync=all_reduce" : key + "=2"));
   };
   auto positive = [&]() -> std::optional<std::int64_t> {
     std::int64_t number = 0;
@@ -89,7 +89,7 @@ Result<void> apply_setting(TrainingJob& job, const std::string& setting) {
   if (key == "sync") {
     job.allowed_sync.clear();
     for (const std::string& name : split(value, ',')) {
-      PLUTO_ASSIGN_AT("--set sync", const SyncMethod method, parse_sync_method(name));
+      PLUTO_ASSIGN_AT("sync", const SyncMethod method, parse_sync_method(name));
       job.allowed_sync.push_back(method);
     }
     return {};
@@ -106,7 +106,7 @@ Result<void> apply_setting(TrainingJob& job, const std::string& setting) {
     return {};
   }
   const auto near = nearest_word(key, keys);
-  return invalid_input(fmt::format("--set {}: no such key", setting),
+  return invalid_input(fmt::format("{}: no such key", setting),
                        near ? fmt::format("did you mean {}?", *near)
                             : fmt::format("keys: {}", fmt::join(keys, " ")));
 }

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <map>
 
-#include "base/statistics.h"
 #include "planner/planner.h"
 #include "planner/ranking.h"
 
@@ -125,7 +124,7 @@ void explain_rejections(const Rejections& rejections, std::vector<std::string>& 
 void explain_misses(const TrainingJob& job, const SearchResult& result,
                     std::vector<std::string>& sentences) {
   const auto quantile = [&](const auto& median, const Prediction& prediction) {
-    return median * std::exp(normal_quantile(job.confidence) * sigma_of(prediction));
+    return median * quantile_factor(job, prediction);
   };
   if (const auto& plan = result.nearest_by_budget) {
     sentences.push_back(fmt::format("the deadline can be met for {}: {}",

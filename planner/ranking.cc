@@ -13,11 +13,6 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// Quantile at the job's confidence over the median, of time and of price alike.
-double margin(const TrainingJob& job, const Prediction& prediction) {
-  return std::exp(normal_quantile(job.confidence) * sigma_of(prediction));
-}
-
 double log_ratio(double value, double limit) {
   if (value <= 0) return -kInfinity;
   return limit <= 0 ? kInfinity : std::log(value / limit);
@@ -54,13 +49,17 @@ bool meets_budget(const TrainingJob& job, const Prediction& prediction) {
   return prediction.p_budget.value_or(1) >= job.confidence;
 }
 
+double quantile_factor(const TrainingJob& job, const Prediction& prediction) {
+  return std::exp(normal_quantile(job.confidence) * sigma_of(prediction));
+}
+
 bool fits_memory(const Plan& plan, const Prediction& prediction) {
   return prediction.memory.total() + prediction.process_overhead <=
          plan.cluster.instance.node.device.memory;
 }
 
 double overrun(const TrainingJob& job, const Prediction& prediction) {
-  const double factor = margin(job, prediction);
+  const double factor = quantile_factor(job, prediction);
   double most = -kInfinity;
   if (job.deadline) {
     most = std::max(
@@ -91,12 +90,12 @@ NearestMisses nearest_misses(const TrainingJob& job, const std::vector<RankedPla
     if (!fits_memory(plan.plan, plan.prediction)) continue;
     if (job.budget && meets_deadline(job, plan.prediction)) {
       keep(nearest.by_budget, plan, [&](const RankedPlan& one) {
-        return one.prediction.price.p50.value() * margin(job, one.prediction);
+        return one.prediction.price.p50.value() * quantile_factor(job, one.prediction);
       });
     }
     if (job.deadline && meets_budget(job, plan.prediction)) {
       keep(nearest.by_deadline, plan, [&](const RankedPlan& one) {
-        return one.prediction.time_to_target.p50.value() * margin(job, one.prediction);
+        return one.prediction.time_to_target.p50.value() * quantile_factor(job, one.prediction);
       });
     }
     keep(nearest.by_confidence, plan, [](const RankedPlan& one) {

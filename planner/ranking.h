@@ -21,6 +21,8 @@ double probability_of(const Prediction& prediction);
 /// Deadline and budget at the job's confidence. A limit the job does not have is met.
 bool meets_deadline(const TrainingJob& job, const Prediction& prediction);
 bool meets_budget(const TrainingJob& job, const Prediction& prediction);
+/// What the job's confidence makes of a median: quantile / median, the same of time and of price.
+double quantile_factor(const TrainingJob& job, const Prediction& prediction);
 /// Memory plan and process overhead within the device's memory.
 bool fits_memory(const Plan& plan, const Prediction& prediction);
 

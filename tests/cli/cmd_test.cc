@@ -64,6 +64,16 @@ TEST_F(LoopTest, ProfilesSearchesRunsAndReports) {
   EXPECT_EQ(at(database, "runs").as_integer(), 1);
   EXPECT_GT(at(database, "steps").as_integer(), 0)
       << "what was measured did not go back into the database";
+
+  const std::string kept = read("run.json");
+  const Value again = run_json({"run", "plan.json", "-o", "run.json"});
+  EXPECT_TRUE(at(again, "finished_earlier").as_bool());
+  EXPECT_EQ(at(again, "run"), at(ran, "run"));
+  EXPECT_EQ(read("run.json"), kept) << "nothing was trained, so nothing is to be overwritten";
+  const Value fresh = run_json({"run", "plan.json", "-o", "run.json", "--fresh"});
+  EXPECT_FALSE(at(fresh, "finished_earlier").as_bool());
+  EXPECT_EQ(at(at(fresh, "run"), "parameter_fingerprint"),
+            at(at(ran, "run"), "parameter_fingerprint"));
 }
 
 TEST_F(LoopTest, ASecondProfileMeasuresNothing) {
