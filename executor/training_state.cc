@@ -128,8 +128,9 @@ std::vector<float> copy_parameters(const StepCode& code, Device& device) {
 }
 
 std::uint64_t fingerprint_parameters(const StepCode& code, Device& device) {
+  const StateBlock parameters = state_blocks(code)[0];
   Fingerprint fingerprint;
-  for (const Place& place : state_blocks(code)[0].places) {
+  for (const Place& place : parameters.places) {
     HostView view(device, place.data, place.size.value());
     fingerprint.add_bytes(view.bytes().data(), view.bytes().size());
   }
