@@ -189,7 +189,20 @@ class Search {
       plain = make_buckets(gradients_, all_reduce, kPlainBucket);
     }
     PLUTO_ASSIGN(result_.baseline, predicted(with_buckets(chosen, std::move(plain))));
+    prefer_plain();
     return {};
+  }
+
+  /// What gains less than predictions can tell apart is not worth another plan each time something
+  /// was measured.
+  void prefer_plain() {
+    auto& first = result_.ranked.front();
+    const auto& plain = *result_.baseline;
+    const bool allowed = std::ranges::count(job_.allowed_sync, SyncMethod::kAllReduce) > 0;
+    const bool as_good =
+        plain.meets_limits == first.meets_limits && fits_memory(plain.plan, plain.prediction) &&
+        plain.prediction.step_time.p50 <= first.prediction.step_time.p50 * (1 + kNegligibleGain);
+    if (allowed && as_good) first = plain;
   }
 
   /// No plan fits any device: the one that misses by least, so that the memory it needs can be

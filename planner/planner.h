@@ -59,14 +59,18 @@ struct Candidate {
 /// Enumerates the lawful configurations (space.h), leaves out those whose bounds (bounds.h) show
 /// that they do not fit, miss a limit or cannot beat what is kept, and chooses sync methods and
 /// bucket size of the others (sync_choice.h) by simulated step time. Per (instance, ranks, global
-/// batch) the fastest plan that fits counts. Exact for that space as long as sync_choice is; every
-/// returned number comes from predict(). `stop` (may be empty) is asked between simulations.
-/// Deterministic. Infeasible is a result, not an error. Errors: kInvalidInput for a contradiction
-/// in the job (e.g. fixed batch not divisible by fixed ranks); those of lower(). Test:
-/// planner/planner_test.cc (equals exhaustive search on random small jobs).
+/// batch) the fastest plan that fits counts; the first of the ranked gives way to plain data
+/// parallelism where it gains less than kNegligibleGain on it. Exact for that space as long as
+/// sync_choice is; every returned number comes from predict(). `stop` (may be empty) is asked
+/// between simulations. Deterministic. Infeasible is a result, not an error. Errors: kInvalidInput
+/// for a contradiction in the job (e.g. fixed batch not divisible by fixed ranks); those of
+/// lower(). Test: planner/planner_test.cc (equals exhaustive search on random small jobs).
 Result<SearchResult> search(const TrainingJob& job, const ModelGraph& model,
                             std::int64_t dataset_samples, const std::vector<Candidate>& candidates,
                             const CostSource& costs, const std::function<bool()>& stop);
+
+/// Of a step's time: less than two predictions of one plan differ by when it is profiled again.
+inline constexpr double kNegligibleGain = 0.01;
 
 /// Sentences a person can check: why the first plan, what binds, what the alternatives cost, the
 /// weakest assumption.

@@ -220,10 +220,14 @@ TEST(Search, EqualsExhaustiveSearchOnRandomSmallJobs) {
     for (std::size_t i = 0; i < result.ranked.size(); ++i) {
       const auto& mine = result.ranked[i];
       const auto& theirs = expected[i];
-      EXPECT_NEAR(mine.prediction.time_to_target.p50 / theirs.prediction.time_to_target.p50, 1,
-                  1e-6)
-          << "round " << round << " place " << i;
-      EXPECT_NEAR(mine.prediction.price.p50 / theirs.prediction.price.p50, 1, 1e-6);
+      // The first may be plain data parallelism instead of something hardly faster.
+      const double slack = i == 0 ? kNegligibleGain : 0;
+      const double time = mine.prediction.time_to_target.p50 / theirs.prediction.time_to_target.p50;
+      const double price = mine.prediction.price.p50 / theirs.prediction.price.p50;
+      EXPECT_GT(time, 1 - 1e-6) << "round " << round << " place " << i;
+      EXPECT_LT(time, 1 + slack + 1e-6) << "round " << round << " place " << i;
+      EXPECT_GT(price, 1 - 1e-6);
+      EXPECT_LT(price, 1 + slack + 1e-6);
       EXPECT_EQ(mine.meets_limits, theirs.meets_limits);
     }
   }
@@ -247,6 +251,23 @@ class SearchOutcome : public ::testing::Test {
   TrainingJob job = small_job(64);
   std::vector<Candidate> places{candidate("small", 2, 1), candidate("large", 8, 1.5)};
 };
+
+TEST_F(SearchOutcome, AMixHasToGainSomethingOverPlainDataParallelism) {
+  // Reading bounds the step, so that no method is faster than another by more than rounding.
+  costs.input_seconds = 1;
+  const auto hidden = searched(job, model, places, costs);
+  ASSERT_FALSE(hidden.ranked.empty());
+  EXPECT_EQ(hidden.ranked.front().plan, hidden.baseline->plan);
+  // Bytes that cost half the step are worth a mix.
+  costs.input_seconds = 0;
+  costs.collective_seconds = [](const CollectiveCall& call, const ClusterSpec&) {
+    return call.kind == CollectiveKind::kAllReduce ? 1.0 : 0.1;
+  };
+  job.ranks = 2;
+  const auto mixed = searched(job, model, places, costs);
+  ASSERT_FALSE(mixed.ranked.empty());
+  EXPECT_NE(mixed.ranked.front().plan, mixed.baseline->plan);
+}
 
 TEST_F(SearchOutcome, EveryReturnedNumberComesFromPredict) {
   const auto result = searched(job, model, places, costs);
