@@ -1,8 +1,10 @@
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
 #include "costmodel/collective_time.h"
 #include "costmodel/efficiency.h"
+#include "costmodel/nccl_model.h"
 #include "costmodel/sources.h"
 #include "costmodel/uncertainty.h"
 
@@ -22,7 +24,8 @@ DType arithmetic_type(const OpSignature& signature) {
 
 class RooflineSource : public CostSource {
  public:
-  explicit RooflineSource(EfficiencyTable table) : table_(std::move(table)) {}
+  RooflineSource(EfficiencyTable table, NcclTable nccl)
+      : table_(std::move(table)), nccl_(std::move(nccl)) {}
 
   OpCost op(const OpSignature& signature, const DeviceSpec& device, int busy_ranks) const override {
     if (schema_of(signature.kind).alias == OpSchema::Alias::kSameBytes) {
@@ -58,6 +61,18 @@ class RooflineSource : public CostSource {
 
   CollectiveCost collective(const CollectiveCall& call, const ClusterSpec& cluster) const override {
     if (call.ranks <= 1) return {.evidence = Evidence::kMeasured};
+    const auto& node = cluster.instance.node;
+    // NCCL has no parameter servers: fewer owners than ranks are direct messages.
+    const bool sharded =
+        call.kind == CollectiveKind::kReduceScatter || call.kind == CollectiveKind::kAllGather;
+    if (node.device.kind == DeviceKind::kGpu && (!sharded || call.servers >= call.ranks)) {
+      const auto cost = nccl_time(call, cluster, nccl_);
+      const auto evidence = cost.fitted ? Evidence::kCalibrated : Evidence::kDatasheet;
+      return {.time = cost.time,
+              .relative_spread = std::max(cost.fitted ? cost.spread : 0, least_spread(evidence)),
+              .evidence = evidence,
+              .cpu_share = cluster.bottleneck(call.ranks).cpu_share};
+    }
     return {.time = collective_time(call, cluster).total(),
             .relative_spread = least_spread(Evidence::kDatasheet),
             .evidence = Evidence::kDatasheet,
@@ -77,13 +92,17 @@ class RooflineSource : public CostSource {
 
  private:
   EfficiencyTable table_;
+  NcclTable nccl_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<CostSource>> make_roofline_source(const std::string& efficiency_path) {
   PLUTO_ASSIGN(auto table, load_efficiency(efficiency_path));
-  return std::unique_ptr<CostSource>(std::make_unique<RooflineSource>(std::move(table)));
+  const auto folder = std::filesystem::path(efficiency_path).parent_path();
+  PLUTO_ASSIGN(auto nccl, load_nccl((folder / "nccl.json").string()));
+  return std::unique_ptr<CostSource>(
+      std::make_unique<RooflineSource>(std::move(table), std::move(nccl)));
 }
 
 }  // namespace pluto

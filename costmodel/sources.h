@@ -10,8 +10,9 @@
 namespace pluto {
 
 /// Analytic: max(flops / (peak * efficiency), bytes / (bandwidth * efficiency)) + launch floor;
-/// collectives by closed forms over alpha and bandwidth. Source: Williams, Waterman, Patterson 2009
-/// (roofline). Errors: kInvalidInput with file:line of the efficiency table.
+/// collectives by closed forms over alpha and bandwidth, on GPUs by the NCCL model with the
+/// constants of nccl.json beside the efficiency table. Source: Williams, Waterman, Patterson 2009
+/// (roofline). Errors: kNotFound, kInvalidInput with file:line of the tables.
 Result<std::unique_ptr<CostSource>> make_roofline_source(const std::string& efficiency_path);
 
 /// A measurement and its database id.
