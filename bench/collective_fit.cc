@@ -19,6 +19,9 @@ namespace {
 
 using Rows = std::vector<const CollectiveRow*>;
 
+/// Smaller calls tell base and step.
+constexpr std::int64_t kSmall = 1 << 18;
+
 /// A number of the table that is fitted on a logarithmic scale.
 struct Knob {
   std::function<void(double)> set;
@@ -55,8 +58,8 @@ class Fit {
       constexpr double kStep = 1e-4;
       for (Eigen::Index i = 0; i < size; ++i) {
         Eigen::VectorXd moved = at;
-        moved(i) += kStep;
-        jacobian.col(i) = (errors(moved) - residuals) / kStep;
+        moved(i) -= kStep;  // downwards: knobs start at their upper bound
+        jacobian.col(i) = (residuals - errors(moved)) / kStep;
       }
       // Weights of the loss that grows linearly beyond kSoft.
       Eigen::VectorXd loss = (1 + (residuals / kSoft).array().square()).rsqrt();
@@ -182,7 +185,7 @@ NcclTable fit_nccl(NcclTable table, std::span<const CollectiveRow* const> all) {
     (exchange ? pairs : rings).push_back(row);
     if (exchange) continue;
     seen.insert(row->link);
-    if (row->call.bytes.value() < (1 << 18)) seen_small.insert(row->link);
+    if (row->call.bytes.value() < kSmall) seen_small.insert(row->link);
   }
 
   auto& [ll, ll128, simple] = table.protocols;
@@ -227,8 +230,14 @@ NcclTable fit_nccl(NcclTable table, std::span<const CollectiveRow* const> all) {
 
   auto& bus = table.links.at("PCIe");
   from_others(seen, bus, false);
-  Fit(table, pcie, {knob(bus.base, 6), knob(bus.step, 1.5), knob(bus.bandwidth, 0.5, 1)}, [] {
-  }).run();
+  bus.local = 0;  // a GPU's own side is a hundred times faster
+  std::vector<Knob> bus_knobs = {knob(bus.bandwidth, 0.5, 1)};
+  const auto small = [](const CollectiveRow* row) { return row->call.bytes.value() < kSmall; };
+  if (std::ranges::any_of(pcie, small)) {
+    bus_knobs.push_back(knob(bus.base, 6));
+    bus_knobs.push_back(knob(bus.step, 1.5));
+  }
+  Fit(table, pcie, bus_knobs, [] {}).run();
 
   auto& apart = table.pairs;
   const Knob rate{[&](double value) { apart.ll_rate = BytesPerSecond(value * 1e9); }, 20, 1e300};

@@ -114,6 +114,13 @@ Result<void> validate() {
   print("NVLink", nvlink);
   print("all", every);
 
+  fmt::print("\nspread of the log error with the system left out (90th percentile / 1.645)\n");
+  for (const auto& [name, both] : by_link) {
+    Errors logs;
+    for (const double error : both.left_out) logs.push_back(std::log1p(error));
+    fmt::print("  {:8} {:.2f}\n", name, quantile(logs, 0.9) / 1.645);
+  }
+
   fmt::print("\nworst ten with the system left out\n");
   std::vector<std::size_t> order(all.size());
   std::iota(order.begin(), order.end(), std::size_t{0});

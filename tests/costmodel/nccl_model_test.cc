@@ -205,10 +205,10 @@ TEST(NcclModel, WrongTablesAreRefusedWithTheirLine) {
     EXPECT_FALSE(table.ok()) << from;
     return table.ok() ? std::string() : table.error().message;
   };
-  EXPECT_THAT(message("\"bandwidth\": 0.42", "\"bandwidth\": 42"),
+  EXPECT_THAT(message("\"bandwidth\": 0.423", "\"bandwidth\": 42"),
               ::testing::AllOf(HasSubstr("nccl_model_test.json:6"),
                                HasSubstr("protocols.ll128.bandwidth")));
-  EXPECT_THAT(message("\"base_us\": 8.54", "\"base_us\": -1"), HasSubstr("links.NVLink3.base_us"));
+  EXPECT_THAT(message("\"base_us\": 8.51", "\"base_us\": -1"), HasSubstr("links.NVLink3.base_us"));
   EXPECT_THAT(message("[1, 0.25,", "[1, 2,"), HasSubstr("links.NVLink1.rings"));
   EXPECT_THAT(message("\"other\": \"NVLink3\"", "\"other\": \"NVLink9\""), HasSubstr("NVLink9"));
   EXPECT_THAT(message("\"step_us\"", "\"step\""), HasSubstr("step_us"));
