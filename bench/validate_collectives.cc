@@ -114,6 +114,15 @@ Result<void> validate() {
   print("NVLink", nvlink);
   print("all", every);
 
+  fmt::print("\nall systems of a link left out: it takes its constants from the others\n");
+  for (const auto& [name, unused] : by_link) {
+    std::vector<const CollectiveRow*> others, own;
+    for (const auto* row : all) (row->link == name ? own : others).push_back(row);
+    const Errors errors = errors_of(own, fit_nccl(shipped, others));
+    fmt::print("  {:8} {:5} {:8.1f} {:8.1f}\n", name, errors.size(), 100 * quantile(errors, 0.5),
+               100 * quantile(errors, 0.9));
+  }
+
   fmt::print("\nspread of the log error with the system left out (90th percentile / 1.645)\n");
   for (const auto& [name, both] : by_link) {
     Errors logs;

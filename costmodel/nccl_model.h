@@ -84,7 +84,7 @@ struct NcclCost {
 /// across, r(L) the share of links that rings over L GPUs use.
 ///
 /// Formula: least over algorithm and protocol of base + start + latency + transfer.
-///   transfer  max(n V / (f B r(L) phi) + local (v + w / P) n / (B phi), n V / (0.85 W phi')), f
+///   transfer  max(n V / (f B r(L) phi) + local (v + w / P) n / (B phi), n V / (0.95 W phi')), f
 ///   the
 ///             link's fraction, phi and phi' the protocol's; the first part without its wire for
 ///             one rank per node, the second only across nodes: the interface has an engine of its
