@@ -81,8 +81,14 @@ Result<void> apply_setting(TrainingJob& job, const std::string& setting) {
   if (key == "ranks" || key == "global_batch" || key == "micro_batch") {
     const auto number = positive();
     if (!number) return wrong("a positive whole number");
-    if (key == "ranks") job.ranks = static_cast<int>(*number);
-    if (key == "global_batch") job.global_batch = *number;
+    if (key == "ranks") {
+      job.ranks = static_cast<int>(*number);
+      job.max_ranks.reset();
+    }
+    if (key == "global_batch") {
+      job.global_batch = *number;
+      job.max_global_batch.reset();
+    }
     if (key == "micro_batch") job.micro_batch = *number;
     return {};
   }

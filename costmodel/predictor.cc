@@ -48,6 +48,15 @@ std::vector<std::string> assumptions_of(const Plan& plan, const Prediction& pred
   return sentences;
 }
 
+/// Scratch of each node by what the cost source knows. The arguments must outlive it.
+WorkspaceOf workspace_of(const LoweredPlan& lowered, const Plan& plan, const CostSource& costs) {
+  const auto busy_ranks = placement_of(plan.cluster, lowered.program.ranks).per_node;
+  return [&lowered, &plan, &costs, busy_ranks](const Op& op) {
+    const auto signature = signature_of(lowered.training.graph, op, lowered.program.micro_batch);
+    return costs.op(signature, plan.cluster.instance.node.device, busy_ranks).workspace;
+  };
+}
+
 }  // namespace
 
 Result<PredictedPlan> predict(const ModelGraph& model, const Plan& plan, const CostSource& costs) {
@@ -71,13 +80,8 @@ Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan,
   for (const auto& term : prediction.terms) step_time += term.time;
   prediction.step_time = lognormal_interval(step_time, step.relative_spread);
 
-  const auto busy_ranks = placement_of(plan.cluster, lowered.program.ranks).per_node;
-  const auto& device = plan.cluster.instance.node.device;
-  const auto workspace = [&](const Op& op) {
-    const auto signature = signature_of(lowered.training.graph, op, lowered.program.micro_batch);
-    return costs.op(signature, device, busy_ranks).workspace;
-  };
-  prediction.memory = plan_memory(lowered.training, lowered.program, workspace).breakdown;
+  prediction.memory =
+      plan_memory(lowered.training, lowered.program, workspace_of(lowered, plan, costs)).breakdown;
   const auto overhead = costs.process_overhead();
   prediction.process_overhead = overhead.value_or(Bytes(0));
 
@@ -99,6 +103,15 @@ Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan,
   prediction.watermark = costs.watermark();
   prediction.assumptions = assumptions_of(plan, prediction, step, overhead.has_value());
   return result;
+}
+
+Result<std::optional<FrameworkMemory>> predict_framework_memory(const ModelGraph& model,
+                                                                const Plan& plan,
+                                                                const CostSource& costs) {
+  PLUTO_ASSIGN(const auto lowered, lower(model, plan));
+  return replay_caching_allocator(lowered.training, lowered.program,
+                                  workspace_of(lowered, plan, costs),
+                                  plan.cluster.instance.node.device.memory);
 }
 
 double sigma_of(const Prediction& prediction) {
