@@ -31,17 +31,27 @@ CollectiveTime ring(const RankPlacement& place, const NodeSpec& node, double byt
   return slower(messages(node.intra, steps, chunk, steps * inside), between);
 }
 
-/// Sum over the distances 1 .. P-1 of how many senders share a link of `link.shared_by` users.
-double shared_distances(const RankPlacement& place, const LinkSpec& link, int servers) {
-  const int busy = std::min(place.per_node, (servers + place.nodes - 1) / place.nodes);
+/// Owners of a shard on one node, spread evenly.
+int owners_per_node(const RankPlacement& place, int servers) {
+  return std::min(place.per_node, (servers + place.nodes - 1) / place.nodes);
+}
+
+/// Of the distances 1 .. P-1, at how many a message reaches another node: L - 1 reach ranks of the
+/// own node only, unless another owner of it is further off.
+int crossing_distances(const RankPlacement& place, int owners) {
+  return place.ranks - 1 - (place.per_node - owners);
+}
+
+/// Sum over those distances of how many senders share a link of `link.shared_by` users.
+double shared_distances(const RankPlacement& place, const LinkSpec& link, int owners) {
   double sum = 0;
-  int ramp = 0;  // distances at which fewer than `busy` ranks of a node reach another node
-  for (int crossing = 1; crossing < busy && 2 * crossing <= place.ranks; ++crossing) {
+  int ramp = 0;  // distances at which fewer than `owners` ranks of a node reach another node
+  for (int crossing = 1; crossing < owners && 2 * crossing <= place.ranks; ++crossing) {
     const int times = 2 * crossing == place.ranks ? 1 : 2;
     sum += times * sharing(link, crossing);
     ramp += times;
   }
-  return sum + (place.ranks - 1 - ramp) * sharing(link, busy);
+  return sum + (crossing_distances(place, owners) - ramp) * sharing(link, owners);
 }
 
 CollectiveTime direct(const RankPlacement& place, const NodeSpec& node, double bytes, int servers) {
@@ -50,9 +60,14 @@ CollectiveTime direct(const RankPlacement& place, const NodeSpec& node, double b
   if (place.nodes == 1) {
     return messages(node.intra, steps, shard, steps * sharing(node.intra, servers));
   }
-  const auto between =
-      messages(node.network, steps, shard, shared_distances(place, node.network, servers));
+  const int owners = owners_per_node(place, servers);
+  auto between = messages(node.network, crossing_distances(place, owners), shard,
+                          shared_distances(place, node.network, owners));
   if (place.per_node == 1) return between;
+  const double inside = place.per_node - owners;
+  const auto rest = messages(node.intra, inside, shard, inside * sharing(node.intra, owners));
+  between.latency += rest.latency;
+  between.transfer += rest.transfer;
   const double near = 2.0 * (place.per_node - 1);
   return slower(messages(node.intra, near, shard, near * sharing(node.intra, place.per_node)),
                 between);

@@ -33,17 +33,17 @@ struct CollectiveTime {
 /// Formula, all_reduce (ring):   2 (P-1) max(alpha_i + n/P min(k_i, L) / b_i, alpha_e + n/P / b_e);
 ///   one rank of a node sends across, so the ring never shares the network interface.
 /// Formula, reduce_scatter to S owners, and its mirror image all_gather from S owners (direct
-/// messages of one shard,
-///   distance 1, 2 ... P-1):     (P-1) alpha + n/S * sum over d of min(k, senders of one node at
-///   distance d) / b, the slower of the inside and the between part. Between nodes, min(d, P-d, L,
-///   ceil(S/N)) ranks of a node send (or receive) across at distance d; inside one node S do.
+///   messages of one shard, distance 1, 2 ... P-1; o = min(L, ceil(S/N)) owners on a node): at
+///   P-1-(L-o) distances some message crosses between nodes, alpha_e + n/S min(k_e, d, P-d, o) /
+///   b_e; the other L-o stay inside, alpha_i + n/S min(k_i, o) / b_i; at least what 2 (L-1)
+///   messages inside take. One node: (P-1) (alpha_i + n/S min(k_i, S) / b_i).
 /// Formula, broadcast (binomial): ceil(log2 P) (alpha + n / b).
 /// With `reduce`, sums add 3 bytes of memory traffic per byte added: (P-1)/P n (ring), (P-1) n/S
 /// (owner). Source: Patarasuk and Yuan 2009 (ring); Thakur, Rabenseifner, Gropp 2005, section 3
 /// (alpha-beta form). Valid for: steps that wait for each other, as ours do. Ignores: congestion
 /// beyond the interface, message
 ///   pipelining inside a step. Calibrated by: CollectiveMeasurement. Test:
-///   costmodel/collective_time_test.cc.
+///   costmodel/collective_time_test.cc; costmodel/simgrid_test.cc against an independent simulator.
 CollectiveTime collective_time(const CollectiveCall& call, const ClusterSpec& cluster,
                                bool reduce = true);
 
