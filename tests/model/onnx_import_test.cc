@@ -351,6 +351,66 @@ TEST(OnnxImport, ComputesAutomaticPadding) {
   EXPECT_EQ(imported->model.graph.tensor(imported->model.logits).type.shape, (Shape{{4, 5, 5}}));
 }
 
+TEST(OnnxImport, TakesZerosAroundAnImageIntoTheNodeThatReadsThem) {
+  const auto padded = [](const char* kind, std::vector<std::string> operands,
+                         std::vector<std::string> attributes) {
+    OnnxBytes b;
+    b.input("x", {2, 4, 8, 8}).weight("w", {4, 4, 3, 3});
+    b.integers("pads", {0, 0, 1, 2, 0, 0, 0, 1}).node("Pad", {"x", "pads"}, {"p"});
+    operands.insert(operands.begin(), "p");
+    return b.node(kind, operands, {"y"}, attributes).output("y");
+  };
+  const std::string window = attribute("kernel_shape", Integers{3, 3});
+  const auto pool = import(padded("AveragePool", {}, {window}));
+  ASSERT_TRUE(pool.ok()) << pool.error().message;
+  const Graph& g = pool->model.graph;
+  ASSERT_EQ(kinds(g), std::vector{OpKind::kAvgPool});
+  EXPECT_TRUE(std::get<PoolAttrs>(g.ops()[0].attrs).count_include_pad);
+  EXPECT_EQ(g.tensor(pool->model.logits).type.shape, (Shape{{4, 7, 9}}));
+  const auto conv =
+      import(padded("Conv", {"w"}, {window, attribute("pads", Integers{1, 1, 1, 1})}));
+  ASSERT_TRUE(conv.ok()) << conv.error().message;
+  EXPECT_EQ(conv->model.graph.tensor(conv->model.logits).type.shape, (Shape{{4, 9, 11}}));
+  // Another mean, or another maximum: the padding does not belong to them.
+  const std::vector<std::vector<std::string>> others = {
+      {window, attribute("pads", Integers{1, 1, 1, 1})}, {window, attribute("ceil_mode", 1)}};
+  for (const auto& attributes : others) {
+    const auto other = import(padded("AveragePool", {}, attributes));
+    ASSERT_FALSE(other.ok());
+    EXPECT_THAT(other.error().message, HasSubstr("node 'make_p' (Pad)"));
+  }
+  EXPECT_FALSE(import(padded("MaxPool", {}, {window})).ok());
+}
+
+TEST(OnnxImport, RefusesPaddingThatIsNotZerosAroundAnImage) {
+  for (int trial = 0; trial < 3; ++trial) {
+    OnnxBytes b;
+    b.input("x", {2, 4, 8, 8}).weight("w", {4, 4, 3, 3}).scalar("one", 1);
+    b.integers("pads", {0, trial == 0 ? 1 : 0, 1, 1, 0, 0, 1, 1});
+    b.node("Pad", {"x", "pads", trial == 1 ? "one" : ""}, {"p"},
+           {attribute("mode", std::string(trial == 2 ? "reflect" : "constant"))});
+    b.node("Conv", {"p", "w"}, {"y"}).output("y");
+    const auto imported = import(b);
+    ASSERT_FALSE(imported.ok());
+    EXPECT_THAT(imported.error().message, HasSubstr("node 'make_p' (Pad)"));
+  }
+}
+
+TEST(OnnxImport, SaysHowManyNormsAnExportFolded) {
+  OnnxBytes b;  // as torch names them; the second norm could not be folded
+  b.input("x", {2, 3, 8, 8}).weight("onnx::Conv_7", {4, 3, 1, 1}).weight("onnx::Conv_8", {4});
+  b.weight("conv.weight", {4, 4, 1, 1});
+  for (const char* name : {"scale", "shift", "mean", "var"}) b.weight(name, {4});
+  b.node("Conv", {"x", "onnx::Conv_7", "onnx::Conv_8"}, {"c"});
+  b.node("BatchNormalization", {"c", "scale", "shift", "mean", "var"}, {"n"});
+  b.node("Conv", {"n", "conv.weight"}, {"y"}).output("y");
+  const auto imported = import(b);
+  ASSERT_TRUE(imported.ok()) << imported.error().message;
+  EXPECT_THAT(imported->warnings,
+              ElementsAre(HasSubstr("no loss"),
+                          HasSubstr("the export folded norms into 1 of 2 convolutions")));
+}
+
 struct Refused {
   const char* what;
   OnnxBytes bytes;
