@@ -18,9 +18,9 @@ namespace pluto {
 
 namespace {
 
-std::atomic<bool> g_interrupted{
-    false};  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables):
-             // set by the signal handler
+// Set by the signal handler, which can reach nothing else.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
+std::atomic<bool> g_interrupted{false};
 extern "C" void note_interrupt(int) { g_interrupted = true; }
 
 constexpr int kInfeasible = 3, kInterrupted = 130;

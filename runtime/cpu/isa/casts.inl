@@ -43,6 +43,9 @@ static void f32_to_f16(const float* x, std::uint16_t* y, std::int64_t n) {
   }
 }
 #else
+// NOLINTBEGIN(readability-identifier-naming, cppcoreguidelines-avoid-non-const-global-variables):
+// functions that are absent
 constexpr void (*f16_to_f32)(const std::uint16_t*, float*, std::int64_t) = nullptr;
 constexpr void (*f32_to_f16)(const float*, std::uint16_t*, std::int64_t) = nullptr;
+// NOLINTEND(readability-identifier-naming, cppcoreguidelines-avoid-non-const-global-variables)
 #endif
