@@ -125,11 +125,13 @@ Pass device_time(const TransformerShape& shape, const TransformerPlan& plan, con
     pass.backward += 2 * products + kBackwardTraffic * bytes;
     pass.selective = products + bytes;
   }
-  // In elements moved: normalisation 2 x 2, dropout and residual 2 x 3.5; on every tensor rank
-  // alike without sequence parallelism. Activation 2 (gated 3), copies of queries, keys and
-  // values 2.
-  const double outer = 11 * tokens * h / (plan.sequence_parallel ? t : 1);
-  const double inner = tokens * ((shape.gated ? 3 : 2) * f + 2 * qkv) / t;
+  // In elements moved: normalisation 2 x 2, dropout and residual 2 x 3.5, on every tensor rank
+  // alike without sequence parallelism; activation 2 (gated 3), copies of queries, keys and
+  // values 2. The stacks with the second fused attention add and normalise at once, 2 x 4, and copy
+  // nothing.
+  const bool fused = plan.attention == AttentionKernel::kFlash2;
+  const double outer = (fused ? 8 : 11) * tokens * h / (plan.sequence_parallel ? t : 1);
+  const double inner = tokens * ((shape.gated ? 3 : 2) * f + (fused ? 0 : 2 * qkv)) / t;
   pass.forward += k.traffic(outer + inner);
   pass.backward += kBackwardTraffic * k.traffic(outer + inner);
   return pass;

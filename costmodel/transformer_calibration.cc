@@ -14,7 +14,8 @@ namespace pluto {
 namespace {
 
 constexpr int kMostIterations = 60;
-constexpr double kStepSize = 1e-4;  // of ln(constant), for the derivatives
+constexpr double kOtherSteps = 0.06;  // spread of steps that the points do not resemble
+constexpr double kStepSize = 1e-4;    // of ln(constant), for the derivatives
 constexpr auto kCount = static_cast<Eigen::Index>(kTransformerConstants);
 
 TransformerCosts at(const TransformerCosts& prior, const Eigen::VectorXd& shift) {
@@ -144,10 +145,10 @@ Result<TransformerCalibration> calibrate_transformer(std::span<const Transformer
     result.costs.spread[static_cast<std::size_t>(c)] = std::sqrt(covariance(c, c));
   }
   result.after = median_error(errors);
-  // 1.4826 times the median deviation is a robust standard deviation; few points flatter it.
+  // 1.4826 times the median deviation is a robust standard deviation; few points flatter it, and
+  // steps unlike them err more than they do.
   const double robust = 1.4826 * result.after * (1 + 10.0 / result.points);
-  result.costs.step_spread =
-      std::clamp(robust, std::min(noise, prior.step_spread), prior.step_spread);
+  result.costs.step_spread = std::min(std::hypot(robust, kOtherSteps), prior.step_spread);
   return result;
 }
 
