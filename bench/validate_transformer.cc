@@ -1,6 +1,6 @@
 // The closed form of transformer steps against published measurements: errors per family with the
 // shipped constants and with constants that never saw the family, ranking, memory, what twenty
-// short runs give, and predictions per second. Usage: validate_transformer [ROOT]
+// short runs give, and predictions per second. Usage: validate_transformer [DATA_FOLDER]
 
 #include <fmt/format.h>
 
@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "base/statistics.h"
-#include "bench/transformer_families.h"
 #include "costmodel/transformer_memory.h"
+#include "costmodel/transformer_validation.h"
 
 namespace pluto::bench {
 namespace {
@@ -24,17 +24,6 @@ constexpr std::size_t kRuns = 20;
 constexpr int kMostDevices = 4;
 constexpr int kMostLayers = 16;
 
-CostsByGeneration shipped_costs(const std::vector<Family>& families,
-                                const TransformerCostTable& table) {
-  CostsByGeneration costs;
-  for (const Family& family : families) {
-    for (const auto& row : family.rows) {
-      costs[generation(row)] = table.costs_for(row.point.cluster.instance.node.device);
-    }
-  }
-  return costs;
-}
-
 void print_header() {
   fmt::print("{:<34} {:>5} {:>7} {:>7} {:>7} {:>9} {:>6} {:>6} {:>13}\n", "family", "n", "median",
              "p90", "bias", "p10..p90", "groups", "tau", "regret (worst)");
@@ -42,9 +31,9 @@ void print_header() {
 
 void print_family(const std::string& name, std::span<const TransformerRow> rows,
                   const CostsByGeneration& costs) {
-  const Errors errors = errors_of(rows, costs);
+  const StepErrors errors = errors_of(rows, costs);
   if (errors.relative.empty()) return;
-  const Ranking ranking = ranking_of(rows, costs);
+  const PlanRanking ranking = ranking_of(rows, costs);
   fmt::print("{:<34} {:>5} {:>5.1f} % {:>5.1f} % {:>+5.1f} % {:>7.0f} %", name,
              errors.relative.size(), 100 * errors.median, 100 * errors.p90, 100 * errors.bias,
              100 * errors.coverage);
@@ -55,20 +44,20 @@ void print_family(const std::string& name, std::span<const TransformerRow> rows,
   fmt::print("\n");
 }
 
-void print_worst(const std::vector<Family>& families, const CostsByGeneration& costs) {
+void print_worst(const std::vector<TransformerFamily>& families, const CostsByGeneration& costs) {
   fmt::print(
       "\nworst ten rows with the shipped constants, terms in per cent of the predicted step\n");
   struct Bad {
-    const Family* family;
+    const TransformerFamily* family;
     const TransformerRow* row;
     TransformerStep step;
     double error;
   };
   std::vector<Bad> all;
-  for (const Family& family : families) {
+  for (const TransformerFamily& family : families) {
     for (const auto& row : family.rows) {
       if (!(row.point.step.value() > 0)) continue;
-      const auto step = predicted(row, costs);
+      const auto step = predicted_step(row, costs);
       all.push_back({&family, &row, step, step.step() / row.point.step - 1});
     }
   }
@@ -94,11 +83,11 @@ void print_worst(const std::vector<Family>& families, const CostsByGeneration& c
   }
 }
 
-void print_memory(const std::vector<Family>& families) {
+void print_memory(const std::vector<TransformerFamily>& families) {
   fmt::print(
       "\nmemory of the fullest device, reserved against stated, and plans that ran but look too "
       "large\n");
-  for (const Family& family : families) {
+  for (const TransformerFamily& family : families) {
     std::vector<double> errors;
     int ran = 0, refused = 0, failed = 0, allowed = 0;
     for (const auto& row : family.rows) {
@@ -122,7 +111,8 @@ void print_memory(const std::vector<Family>& families) {
 
 /// `found` of a calibration from `runs`, on everything else of both tables of the system.
 void print_calibrated(const std::vector<std::size_t>& runs, const std::vector<TransformerRow>& pool,
-                      const Family& node, const Family& cluster, const TransformerCosts& start) {
+                      const TransformerFamily& node, const TransformerFamily& cluster,
+                      const TransformerCosts& start) {
   std::vector<TransformerPoint> points;
   std::vector<int> used;
   for (const std::size_t i : runs) {
@@ -157,12 +147,13 @@ void print_calibrated(const std::vector<std::size_t>& runs, const std::vector<Tr
   }
 }
 
-void print_calibration(const std::vector<Family>& families, const TransformerCosts& believed) {
+void print_calibration(const std::vector<TransformerFamily>& families,
+                       const TransformerCosts& believed) {
   const auto of = [&](const char* name) {
-    return *std::ranges::find(families, name, &Family::name);
+    return *std::ranges::find(families, name, &TransformerFamily::name);
   };
-  const Family node = of("vtrain_node");
-  const Family cluster = of("vtrain_cluster");
+  const TransformerFamily node = of("vtrain_node");
+  const TransformerFamily cluster = of("vtrain_cluster");
   const TransformerCosts start = fit_without(families, "vtrain", believed).at("A100");
   std::vector<TransformerRow> pool;
   for (const auto& row : node.rows) {
@@ -211,7 +202,7 @@ void print_calibration(const std::vector<Family>& families, const TransformerCos
   }
 }
 
-void print_speed(const Family& family, const TransformerCosts& costs) {
+void print_speed(const TransformerFamily& family, const TransformerCosts& costs) {
   // GPT-3 175B on 1,024 devices of the first cluster: every split, micro-batch and sharding.
   const auto shape = TransformerShape::gpt(96, 12288, 96, 2048, 51200);
   ClusterSpec cluster = family.rows.front().point.cluster;
@@ -254,12 +245,12 @@ void print_speed(const Family& family, const TransformerCosts& costs) {
 }
 
 int run(const std::string& root) {
-  const auto families = load_families(root);
+  const auto families = load_transformer_families(root);
   if (!families.ok()) {
     fmt::print(stderr, "error: {}\n", families.error().message);
     return 2;
   }
-  const auto table = TransformerCostTable::load(root + "/data/transformer.json");
+  const auto table = TransformerCostTable::load(root + "/transformer.json");
   if (!table.ok()) {
     fmt::print(stderr, "error: {}\n", table.error().message);
     return 2;
@@ -267,9 +258,9 @@ int run(const std::string& root) {
   const CostsByGeneration shipped = shipped_costs(*families, *table);
   fmt::print("shipped constants (fitted to these families together)\n");
   print_header();
-  for (const Family& family : *families) print_family(family.name, family.rows, shipped);
+  for (const TransformerFamily& family : *families) print_family(family.name, family.rows, shipped);
   std::map<std::string, std::vector<TransformerRow>> by_cluster;
-  for (const Family& family : *families) {
+  for (const TransformerFamily& family : *families) {
     for (const auto& row : family.rows) {
       if (family.name == "megatron" || family.name == "mosaic") {
         by_cluster[row.cluster].push_back(row);
@@ -280,13 +271,13 @@ int run(const std::string& root) {
 
   fmt::print("\nconstants fitted without the family (vTrain: without both of its tables)\n");
   print_header();
-  for (const Family& family : *families) {
+  for (const TransformerFamily& family : *families) {
     print_family(family.name, family.rows,
                  fit_without(*families, system_of(family.name), table->believed()));
   }
   fmt::print("\nconstants believed before any measurement\n");
   print_header();
-  for (const Family& family : *families) {
+  for (const TransformerFamily& family : *families) {
     print_family(family.name, family.rows, {{"A100", table->believed()}});
   }
   print_worst(*families, shipped);
@@ -299,4 +290,4 @@ int run(const std::string& root) {
 }  // namespace
 }  // namespace pluto::bench
 
-int main(int argc, char** argv) { return pluto::bench::run(argc > 1 ? argv[1] : "."); }
+int main(int argc, char** argv) { return pluto::bench::run(argc > 1 ? argv[1] : "data"); }

@@ -1,4 +1,4 @@
-#include "bench/transformer_families.h"
+#include "costmodel/transformer_validation.h"
 
 #include <algorithm>
 #include <array>
@@ -9,7 +9,7 @@
 #include "base/statistics.h"
 #include "plan/catalog.h"
 
-namespace pluto::bench {
+namespace pluto {
 
 namespace {
 
@@ -45,23 +45,34 @@ std::string generation(const TransformerRow& row) {
 
 std::string system_of(const std::string& family) { return family.substr(0, family.find('_')); }
 
-Result<std::vector<Family>> load_families(const std::string& root) {
-  PLUTO_ASSIGN(const Catalog catalog, Catalog::load(root + "/data/catalog"));
+Result<std::vector<TransformerFamily>> load_transformer_families(const std::string& data_folder) {
+  const std::string measured = data_folder + "/measured/";
+  PLUTO_ASSIGN(const Catalog catalog, Catalog::load(data_folder + "/catalog"));
   PLUTO_ASSIGN(const auto nodes,
-               read_transformer_nodes(root + "/data/measured/clusters.csv", catalog.devices()));
-  std::vector<Family> families;
+               read_transformer_nodes(measured + "clusters.csv", catalog.devices()));
+  std::vector<TransformerFamily> families;
   for (const char* name : {"vtrain_node", "vtrain_cluster", "bigscience", "megatron", "mosaic"}) {
-    PLUTO_ASSIGN(auto rows,
-                 read_transformer_points(root + "/data/measured/" + name + ".csv", nodes));
+    PLUTO_ASSIGN(auto rows, read_transformer_points(measured + name + ".csv", nodes));
     families.push_back({name, std::move(rows)});
   }
   return families;
 }
 
-CostsByGeneration fit_without(const std::vector<Family>& families, const std::string& system,
-                              const TransformerCosts& believed) {
+CostsByGeneration shipped_costs(std::span<const TransformerFamily> families,
+                                const TransformerCostTable& table) {
+  CostsByGeneration costs;
+  for (const TransformerFamily& family : families) {
+    for (const auto& row : family.rows) {
+      costs[generation(row)] = table.costs_for(row.point.cluster.instance.node.device);
+    }
+  }
+  return costs;
+}
+
+CostsByGeneration fit_without(std::span<const TransformerFamily> families,
+                              const std::string& system, const TransformerCosts& believed) {
   std::map<std::string, std::vector<TransformerPoint>> points;
-  for (const Family& family : families) {
+  for (const TransformerFamily& family : families) {
     if (system_of(family.name) == system) continue;
     const std::size_t thinning = family.rows.size() > 1000 ? kThinning : 1;
     for (std::size_t i = 0; i < family.rows.size(); i += thinning) {
@@ -83,19 +94,19 @@ CostsByGeneration fit_without(const std::vector<Family>& families, const std::st
   return costs;
 }
 
-TransformerStep predicted(const TransformerRow& row, const CostsByGeneration& costs) {
+TransformerStep predicted_step(const TransformerRow& row, const CostsByGeneration& costs) {
   const auto step = predict_transformer(row.point.shape, row.point.plan, row.point.cluster,
                                         costs_for(row, costs));
   return step.ok() ? *step : TransformerStep{};
 }
 
-Errors errors_of(std::span<const TransformerRow> rows, const CostsByGeneration& costs) {
-  Errors errors;
+StepErrors errors_of(std::span<const TransformerRow> rows, const CostsByGeneration& costs) {
+  StepErrors errors;
   std::vector<double> sizes;
   double logs = 0, inside = 0;
   for (const auto& row : rows) {
     if (!(row.point.step.value() > 0)) continue;
-    const double ratio = predicted(row, costs).step() / row.point.step;
+    const double ratio = predicted_step(row, costs).step() / row.point.step;
     errors.relative.push_back(ratio - 1);
     sizes.push_back(std::abs(ratio - 1));
     logs += std::log(ratio);
@@ -110,7 +121,7 @@ Errors errors_of(std::span<const TransformerRow> rows, const CostsByGeneration& 
   return errors;
 }
 
-Ranking ranking_of(std::span<const TransformerRow> rows, const CostsByGeneration& costs) {
+PlanRanking ranking_of(std::span<const TransformerRow> rows, const CostsByGeneration& costs) {
   using Key = std::tuple<std::string, int, int, int, int, int, int>;
   std::map<Key, std::vector<std::pair<double, double>>> groups;  // predicted, measured
   for (const auto& row : rows) {
@@ -118,9 +129,9 @@ Ranking ranking_of(std::span<const TransformerRow> rows, const CostsByGeneration
     const auto& shape = row.point.shape;
     groups[{row.cluster, shape.layers, shape.hidden, shape.heads, shape.sequence,
             row.point.plan.devices(), row.point.plan.global_batch}]
-        .emplace_back(predicted(row, costs).step().value(), row.point.step.value());
+        .emplace_back(predicted_step(row, costs).step().value(), row.point.step.value());
   }
-  Ranking ranking;
+  PlanRanking ranking;
   for (const auto& [key, pairs] : groups) {
     if (pairs.size() < 2) continue;
     ++ranking.groups;
@@ -141,7 +152,7 @@ std::vector<std::size_t> informative(std::span<const TransformerRow> rows, std::
                                      const TransformerCosts& costs, double noise) {
   using Vector = std::array<double, kTransformerConstants>;
   const auto log_step = [](const TransformerRow& row, const TransformerCosts& used) {
-    return std::log(predicted(row, {{"A100", used}}).step().value());
+    return std::log(predicted_step(row, {{"A100", used}}).step().value());
   };
   std::vector<Vector> slopes;
   for (const auto& row : rows) {
@@ -190,4 +201,4 @@ std::vector<std::size_t> informative(std::span<const TransformerRow> rows, std::
   return chosen;
 }
 
-}  // namespace pluto::bench
+}  // namespace pluto
