@@ -19,7 +19,7 @@ struct MeasuredOp {
 };
 
 /// The harnesses, by SurfaceSample::source.
-constexpr int kSources = 3;
+constexpr int kWaitingSource = 1;     ///< NeuSight: starts an op when the one before has ended
 const char* source_name(int source);  ///< "DeepBench", "NeuSight", "aiconfigurator"
 
 struct MeasuredOps {

@@ -223,4 +223,35 @@ OpShape shape_of(const OpSignature& signature, bool tf32) {
   return shape;
 }
 
+std::vector<OpSignature> eager_attention(const OpSignature& attention) {
+  const auto* attrs = std::get_if<AttentionAttrs>(&attention.attrs);
+  const bool forward = attention.pass == OpPass::kForward;
+  if (attrs == nullptr || attention.inputs.size() < (forward ? 2U : 3U)) return {attention};
+  const TensorType& q = attention.inputs[forward ? 0 : 1];
+  const TensorType& k = attention.inputs[forward ? 1 : 2];
+  if (q.shape.rank() < 2 || k.shape.rank() < 2) return {attention};
+  const std::int64_t heads = attrs->heads, length = q.shape[0], keys = k.shape[0];
+  const std::int64_t width = std::max<std::int64_t>(1, q.shape[1] / heads);
+  const auto matrix = [&](std::int64_t rows, std::int64_t columns) {
+    return TensorType{Shape{{heads, rows, columns}}, q.dtype, q.batch_multiple};
+  };
+  const auto scores = matrix(length, keys);
+  const auto product = [&](std::int64_t m, std::int64_t n, std::int64_t inner) {
+    return OpSignature{OpKind::kMatMul, OpPass::kForward,
+                       MatMulAttrs{},   {matrix(m, inner), matrix(inner, n)},
+                       {matrix(m, n)},  attention.micro_batch};
+  };
+  const OpSignature element{OpKind::kRelu, OpPass::kForward, NoAttrs{},
+                            {scores},      {scores},         attention.micro_batch};
+  OpSignature softmax{OpKind::kSoftmax, OpPass::kForward, NoAttrs{},
+                      {scores},         {scores},         attention.micro_batch};
+  if (forward) {
+    return {product(length, keys, width), element, element, softmax, product(length, width, keys)};
+  }
+  softmax.pass = OpPass::kBackward;
+  softmax.inputs.push_back(scores);
+  return {product(keys, width, length), product(length, keys, width), softmax, element, element,
+          product(length, width, keys), product(keys, width, length)};
+}
+
 }  // namespace pluto

@@ -39,7 +39,7 @@ struct OpShape {
   double bytes = 0;               ///< compulsory traffic of ops without products
   double row = 0;                 ///< length of the axis a normalization reduces over
   double sequence = 0;            ///< recurrent: time steps that wait for each other
-  bool aligned = true;            ///< channels of a convolution are multiples of 8, as tensor cores want
+  bool aligned = true;  ///< channels of a convolution are multiples of 8, as tensor cores want
   WinogradShape winograd;
 };
 
@@ -50,5 +50,10 @@ struct OpShape {
 /// weight products; fused attention as its two products forward and five backward. Traffic is
 /// op_work()'s. `tf32`: f32 products of gemm and conv run on tensor cores.
 OpShape shape_of(const OpSignature& signature, bool tf32 = false);
+
+/// Attention as frameworks without a fused kernel run it: products of matrices, with scores scaled,
+/// masked and normalised in memory between them. Forward: product, two element-wise, softmax,
+/// product; backward: four products, softmax, two element-wise.
+std::vector<OpSignature> eager_attention(const OpSignature& attention);
 
 }  // namespace pluto

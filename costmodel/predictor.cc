@@ -105,8 +105,8 @@ Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan,
     prediction.p_both = std::min(*prediction.p_deadline, *prediction.p_budget);
   }
   prediction.watermark = costs.watermark();
-  prediction.assumptions =
-      assumptions_of(plan, prediction, step, overhead.has_value(), costs.op_basis(device));
+  prediction.assumptions = assumptions_of(plan, prediction, step, overhead.has_value(),
+                                          costs.op_basis(plan.cluster.instance.node.device));
   return result;
 }
 

@@ -29,12 +29,25 @@ constexpr std::array<const char*, 4> kOrigins = {
 
 class RooflineSource : public CostSource {
  public:
-  RooflineSource(EfficiencyTable table, SurfaceTable surfaces, bool tf32)
-      : table_(std::move(table)), surfaces_(std::move(surfaces)), tf32_(tf32) {}
+  RooflineSource(EfficiencyTable table, SurfaceTable surfaces, const RooflineOptions& options)
+      : table_(std::move(table)),
+        surfaces_(std::move(surfaces)),
+        tf32_(options.tf32),
+        eager_attention_(options.eager_attention) {}
 
   OpCost op(const OpSignature& signature, const DeviceSpec& device, int busy_ranks) const override {
     if (schema_of(signature.kind).alias == OpSchema::Alias::kSameBytes) {
       return {.evidence = Evidence::kDatasheet};  // another view of the same bytes
+    }
+    if (eager_attention_ && signature.kind == OpKind::kAttention) {
+      OpCost sum{.evidence = Evidence::kMeasured};
+      for (const auto& part : eager_attention(signature)) {
+        const auto cost = op(part, device, busy_ranks);
+        sum.time += cost.time;
+        sum.relative_spread = std::max(sum.relative_spread, cost.relative_spread);
+        sum.evidence = std::max(sum.evidence, cost.evidence);
+      }
+      return sum;
     }
     if (const auto fitted = by_surface(signature, device)) return *fitted;
     const auto& kind = table_.of(device.kind);
@@ -128,6 +141,7 @@ class RooflineSource : public CostSource {
   EfficiencyTable table_;
   SurfaceTable surfaces_;
   bool tf32_ = false;
+  bool eager_attention_ = false;
 };
 
 }  // namespace
@@ -140,7 +154,7 @@ Result<std::unique_ptr<CostSource>> make_roofline_source(const std::string& effi
     PLUTO_ASSIGN(surfaces, load_surfaces(options.surfaces_path));
   }
   return std::unique_ptr<CostSource>(
-      std::make_unique<RooflineSource>(std::move(table), std::move(surfaces), options.tf32));
+      std::make_unique<RooflineSource>(std::move(table), std::move(surfaces), options));
 }
 
 }  // namespace pluto
