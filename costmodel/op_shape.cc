@@ -104,6 +104,10 @@ void add_conv(const OpSignature& signature, OpShape& shape) {
   const double groups = static_cast<double>(std::max<std::int64_t>(1, a->groups));
   const double taps = static_cast<double>(a->kernel_h * a->kernel_w);
   const double stride = static_cast<double>(a->stride_h * a->stride_w);
+  // A strided kernel reaches a pixel through some of its taps; one product has room for the most.
+  const auto reached = [](std::int64_t kernel, std::int64_t by) { return (kernel + by - 1) / by; };
+  const double data_taps =
+      static_cast<double>(reached(a->kernel_h, a->stride_h) * reached(a->kernel_w, a->stride_w));
   const double in = dim(x, 0) / groups, out = dim(y, 0) / groups;
   const double images = op.samples(y);
   const double positions = images * dim(y, 1) * dim(y, 2);
@@ -112,7 +116,7 @@ void add_conv(const OpSignature& signature, OpShape& shape) {
   if (weight_pass) {
     product = {out, in * taps, positions, groups, shape.bytes};
   } else if (!forward) {
-    product = {pixels, in, out * taps / stride, groups, shape.bytes};
+    product = {pixels, in, out * data_taps, groups, shape.bytes};
   }
   shape.products = {product};
   shape.aligned = multiple_of_8(in) && multiple_of_8(out);

@@ -44,11 +44,12 @@ struct OpShape {
 };
 
 /// Formulas: linear and matmul as they are; a convolution as the implicit product (positions x
-/// out_channels x channels * taps) of Chellapilla 2006, its backward_data over input positions, its
-/// backward_weight over all positions as the inner axis; recurrent layers as one product over all
-/// time steps for the input, one per step for the state, and for backward both again plus the two
-/// weight products; fused attention as its two products forward and five backward. Traffic is
-/// op_work()'s. `tf32`: f32 products of gemm and conv run on tensor cores.
+/// out_channels x channels * taps) of Chellapilla 2006, its backward_data over input positions
+/// and the most taps that reach one, its backward_weight over all positions as the inner axis;
+/// recurrent layers as one product over all time steps for the input, one per step for the state,
+/// and for backward both again plus the two weight products; fused attention as its two products
+/// forward and five backward. Traffic is op_work()'s. `tf32`: f32 products of gemm and conv run on
+/// tensor cores.
 OpShape shape_of(const OpSignature& signature, bool tf32 = false);
 
 /// Attention as frameworks without a fused kernel run it: products of matrices, with scores scaled,

@@ -18,15 +18,17 @@ constexpr double kBurstSeconds = 5e-3;
 struct Tile {
   double rows, columns;
 };
-constexpr std::array<Tile, 9> kTiles = {{{256, 128},
-                                         {128, 256},
-                                         {128, 128},
-                                         {128, 64},
-                                         {64, 128},
-                                         {64, 64},
-                                         {64, 32},
-                                         {32, 64},
-                                         {32, 32}}};
+constexpr std::array<Tile, 11> kTiles = {{{256, 128},
+                                          {128, 256},
+                                          {128, 128},
+                                          {128, 64},
+                                          {64, 128},
+                                          {64, 64},
+                                          {64, 32},
+                                          {32, 64},
+                                          {32, 32},
+                                          {128, 8},
+                                          {8, 128}}};
 constexpr std::array<double, 6> kSplits = {1, 2, 4, 8, 16, 32};
 
 // (a^4 + b^4)^(1/4): the larger, and a little more where both matter.

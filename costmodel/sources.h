@@ -10,8 +10,8 @@
 namespace pluto {
 
 struct RooflineOptions {
-  std::string surfaces_path;  ///< data/op_surfaces.json; empty: fractions of the peak only
-  bool tf32 = false;          ///< f32 products of gemm and conv run as TF32 where a device has it
+  std::string surfaces_path = {};  ///< data/op_surfaces.json; empty: fractions of the peak only
+  bool tf32 = false;  ///< f32 products of gemm and conv run as TF32 where a device has it
   bool eager_attention = false;  ///< as frameworks without a fused kernel run it
 };
 

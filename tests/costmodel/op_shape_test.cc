@@ -57,8 +57,12 @@ TEST(OpShape, ProductsOfAWholeModelAddUpToItsWork) {
       const auto work = op_work(signature);
       EXPECT_EQ(shape.bytes, static_cast<double>((work.read + work.written).value()));
       if (shape.products.empty()) continue;
-      // biases, gates and softmax are left out; strided backward_data and the recurrent state's
-      // first step are counted by position, not by output
+      const auto* conv = std::get_if<ConvAttrs>(&op.attrs);
+      if (conv != nullptr && conv->stride_h > 1 && op.pass == OpPass::kBackwardData) {
+        EXPECT_GE(flops(shape), 0.99 * work.flops.value()) << name << " " << to_text(signature);
+        continue;  // one product has room for the most taps that reach a pixel
+      }
+      // biases, gates and softmax are left out
       EXPECT_NEAR(flops(shape) / work.flops.value(), 1, 0.3) << name << " " << to_text(signature);
     }
   }
