@@ -152,7 +152,9 @@ Result<Host> describe_host(const TrainingJob& job, const std::string& data_folde
 
 Result<Costs> load_costs(const Session& session, const Host& host, const Store& store) {
   Costs costs;
-  PLUTO_ASSIGN(costs.datasheet, make_roofline_source(session.data_folder + "/efficiency.json"));
+  PLUTO_ASSIGN(costs.datasheet,
+               make_roofline_source(session.data_folder + "/efficiency.json",
+                                    {.surfaces_path = session.data_folder + "/op_surfaces.json"}));
   PLUTO_ASSIGN(std::vector<StoredMeasurement> stored, store.measurements(host.fingerprint));
   std::vector<CalibrationPoint> points;
   points.reserve(stored.size());

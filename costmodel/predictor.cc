@@ -21,7 +21,8 @@ const char* what_is_assumed(const std::string& term) {
 }
 
 std::vector<std::string> assumptions_of(const Plan& plan, const Prediction& prediction,
-                                        const SimulatedStep& step, bool overhead_known) {
+                                        const SimulatedStep& step, bool overhead_known,
+                                        const std::string& op_basis) {
   std::vector<std::string> sentences;
   for (const auto& term : prediction.terms) {
     if (term.evidence < Evidence::kCalibrated || term.time.value() <= 0) continue;
@@ -29,6 +30,9 @@ std::vector<std::string> assumptions_of(const Plan& plan, const Prediction& pred
         fmt::format("{} are {} (spread {:.0f} %), not measured: {:.0f} % of the step",
                     what_is_assumed(term.name), to_text(term.evidence), 100 * term.relative_spread,
                     100 * (term.time / prediction.step_time.p50)));
+  }
+  if (step.compute_evidence >= Evidence::kCalibrated && !op_basis.empty()) {
+    sentences.push_back(op_basis);
   }
   if (step.input_evidence == Evidence::kAssumed && step.exposed_input.value() <= 0) {
     sentences.push_back("reading keeps ahead of the step: its time was never measured");
@@ -101,7 +105,8 @@ Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan,
     prediction.p_both = std::min(*prediction.p_deadline, *prediction.p_budget);
   }
   prediction.watermark = costs.watermark();
-  prediction.assumptions = assumptions_of(plan, prediction, step, overhead.has_value());
+  prediction.assumptions = assumptions_of(plan, prediction, step, overhead.has_value(),
+                                          costs.op_basis(plan.cluster.instance.node.device));
   return result;
 }
 
