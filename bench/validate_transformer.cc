@@ -19,7 +19,6 @@
 namespace pluto::bench {
 namespace {
 
-constexpr double kGibibyte = 1024.0 * 1024 * 1024;
 constexpr std::size_t kRuns = 20;
 constexpr int kMostDevices = 4;
 constexpr int kMostLayers = 16;

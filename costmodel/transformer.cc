@@ -197,8 +197,9 @@ TransformerLayerCost layer_cost(const TransformerShape& shape, const Transformer
   if (plan.recompute == Recompute::kSelective) cost.backward += pass.selective + 8 * floor;
 
   const double v = shape.vocabulary / t;
+  // What is cut among tensor ranks is padded first.
   const double rough =
-      shape.vocabulary % (kAlignedDepth * plan.tensor) != 0 ? kUnalignedVocabulary : 1;
+      plan.tensor == 1 && shape.vocabulary % kAlignedDepth != 0 ? kUnalignedVocabulary : 1;
   // Loss in 32 bits: maximum, difference, exponential, sum, and the gradient back to 16 bits.
   cost.head_forward =
       direction(kHeadOps / 2, rough * k.product(tokens, v, h) + k.traffic(9 * tokens * v), 0)
@@ -240,10 +241,9 @@ TransformerStep predict_transformer(const TransformerLayerCost& layer,
     const double last = layers - most * (p - 1) >= 1 ? layers - most * (p - 1) : most;
     slowest = std::max(most * one + layer.embedding, last * one + head);
   }
+  const int apart = plan.tensor * plan.context * plan.data;
   const double send =
-      p > 1 ? links.send(layer.boundary_bytes, plan.tensor * plan.context * plan.data) +
-                  layer.boundary_gather
-            : 0;
+      p > 1 ? links.send(layer.boundary_bytes, apart, apart * p) + layer.boundary_gather : 0;
   const double sends = 2 * chunks * send;
 
   TransformerStep step;
@@ -281,9 +281,8 @@ TransformerStep predict_transformer(const TransformerLayerCost& layer,
     }
   }
   if (p > 1 && shape.tied_embedding) {
-    data_comm += links.send(layer.embedding_parameters * plan.gradient_bytes,
-                            plan.tensor * plan.context * plan.data) *
-                 1.0;
+    data_comm +=
+        links.send(layer.embedding_parameters * plan.gradient_bytes, apart * (p - 1), apart * p);
   }
   step.data_comm = Seconds(data_comm);
   const double owned = plan.shard >= 1 ? held / replicas : held;

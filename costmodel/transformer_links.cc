@@ -38,9 +38,10 @@ double TransformerLinks::gather(double bytes, int group, int stride) const {
   return all_reduce(bytes, group, stride) / 2;
 }
 
-double TransformerLinks::send(double bytes, int stride) const {
-  if (stride < devices_) return send_floor_ + intra_alpha_ + bytes / intra_;
-  return send_floor_ + network_alpha_ + bytes * devices_ / network_;
+double TransformerLinks::send(double bytes, int stride, int span) const {
+  if (span <= devices_) return send_floor_ + intra_alpha_ + bytes / intra_;
+  // The last `stride` ranks of a node all send to the next one.
+  return send_floor_ + network_alpha_ + bytes * std::min(stride, devices_) / network_;
 }
 
 }  // namespace pluto

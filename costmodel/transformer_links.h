@@ -15,8 +15,9 @@ class TransformerLinks {
   double all_reduce(double bytes, int group, int stride) const;
   /// all_gather to `bytes` on every rank, or reduce_scatter of `bytes`.
   double gather(double bytes, int group, int stride) const;
-  /// `bytes` to the rank `stride` further, from every rank of the node at once.
-  double send(double bytes, int stride) const;
+  /// `bytes` to the rank `stride` further in a chain over `span` ranks: the slowest link of the
+  /// chain.
+  double send(double bytes, int stride, int span) const;
 
  private:
   struct Path {

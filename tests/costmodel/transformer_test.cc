@@ -216,6 +216,25 @@ TEST(Transformer, CollectivesAreRingsWithACopy) {
               1e-9);
 }
 
+TEST(Transformer, SendsShareTheNetworkOfANode) {
+  const TransformerLinks links(cluster_of(4), plain_costs());
+  const double inside = links.send(1e8, 2, 8);
+  EXPECT_NEAR(inside, 8e-5 + 3.4e-6 + 1e8 / 225e9, 1e-9);
+  // Four stages of 8, and of 4 where every second boundary leaves the node.
+  EXPECT_NEAR(links.send(1e8, 8, 32), 8e-5 + 14e-6 + 8e8 / 90e9, 1e-9);
+  EXPECT_NEAR(links.send(1e8, 4, 16), 8e-5 + 14e-6 + 4e8 / 90e9, 1e-9);
+}
+
+TEST(Transformer, AnUnpaddedVocabularyIsSlowOnlyWhereNothingPadsIt) {
+  const auto costs = plain_costs();
+  const auto head = [&](int vocabulary, int tensor) {
+    const auto shape = TransformerShape::gpt(24, 2048, 16, 1024, vocabulary);
+    return layer_cost(shape, plan_of(1, tensor, 1, 8, 1), cluster_of(1), costs).head_backward;
+  };
+  EXPECT_GT(head(50257, 1), 2 * head(50304, 1));
+  EXPECT_NEAR(head(50257, 2) / head(50304, 2), 1, 0.01);
+}
+
 TEST(Transformer, RefusesWhatCannotRun) {
   const auto costs = plain_costs();
   const auto message = [&](TransformerPlan plan, int nodes = 1) {
