@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "model/model_source.h"
+#include "model/multiply_adds.h"
 #include "model/op_schema.h"
 
 namespace pluto {
@@ -25,19 +26,6 @@ struct OpRow {
   Flops flops;
   std::int64_t parameters;
 };
-
-/// Multiply-adds of the dense ops only, as published tables count them.
-double dense_macs(const Graph& graph) {
-  double flops = 0;
-  for (const Op& op : graph.ops()) {
-    if (op.kind == OpKind::kConv2d || op.kind == OpKind::kLinear || op.kind == OpKind::kMatMul ||
-        op.kind == OpKind::kMoeFfn || op.kind == OpKind::kAttention || op.kind == OpKind::kLstm ||
-        op.kind == OpKind::kGru) {
-      flops += op_work(graph, op, 1).flops.value();
-    }
-  }
-  return flops / 2;
-}
 
 Result<int> inspect(Session& session, const InspectOptions& options) {
   PLUTO_ASSIGN(const ImportedModel imported, load_model(options.model));
@@ -57,7 +45,7 @@ Result<int> inspect(Session& session, const InspectOptions& options) {
     for (const TensorId id : op.outputs) activations += graph.tensor(id).type.bytes(options.batch);
     rows.push_back({&op, flops, parameters});
   }
-  const double macs = dense_macs(graph);
+  const double macs = multiply_adds(graph);
   const std::int64_t parameters = parameter_count(graph);
   std::stable_sort(rows.begin(), rows.end(),
                    [](const OpRow& a, const OpRow& b) { return a.flops > b.flops; });

@@ -18,9 +18,9 @@ namespace pluto {
 
 namespace {
 
-std::atomic<bool> g_interrupted{
-    false};  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables):
-             // set by the signal handler
+// Set by the signal handler, which can reach nothing else.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
+std::atomic<bool> g_interrupted{false};
 extern "C" void note_interrupt(int) { g_interrupted = true; }
 
 constexpr int kInfeasible = 3, kInterrupted = 130;
@@ -64,7 +64,7 @@ Result<void> apply_flags(TrainingJob& job, const SearchOptions& options) {
 struct Searched {
   JobContext context;
   SearchResult result;
-  std::int64_t measurements = 0;
+  Costs costs;
 };
 
 Result<Searched> search_job(Session& session, const SearchOptions& options) {
@@ -81,13 +81,13 @@ Result<Searched> search_job(Session& session, const SearchOptions& options) {
   PLUTO_ASSIGN(const Host host, describe_host(job, session.data_folder));
   PLUTO_ASSIGN(const Catalog catalog, Catalog::load(session.data_folder + "/catalog"));
   PLUTO_ASSIGN(const auto store, open_store(session));
-  PLUTO_ASSIGN(const Costs costs, load_costs(session, host, *store));
-  searched.measurements = costs.measurements;
+  PLUTO_ASSIGN(searched.costs, load_costs(session, host, *store));
   PLUTO_ASSIGN(const std::vector<Candidate> places, candidates(job, host, catalog));
   signal(SIGINT, note_interrupt);
-  PLUTO_ASSIGN(searched.result,
-               search(job, searched.context.model(), searched.context.dataset_samples, places,
-                      *costs.measured, [&] { return g_interrupted || elapsed() > time_limit; }));
+  PLUTO_ASSIGN(
+      searched.result,
+      search(job, searched.context.model(), searched.context.dataset_samples, places,
+             *searched.costs.measured, [&] { return g_interrupted || elapsed() > time_limit; }));
   signal(SIGINT, SIG_DFL);
   searched.result.elapsed = elapsed();
   return searched;
@@ -169,7 +169,7 @@ Value search_value(const Searched& s) {
   document.set("outcome", ends[static_cast<int>(r.termination)]);
   document.set("evaluated", r.evaluated)
       .set("seconds", r.elapsed.value())
-      .set("measurements", s.measurements);
+      .set("measurements", s.costs.measurements);
   Value plans = Value::array();
   for (const RankedPlan& plan : r.ranked) plans.push_back(plan_value(plan));
   document.set("plans", std::move(plans));
@@ -226,26 +226,48 @@ Result<int> run_predict(Session& session, SearchOptions options) {
     return unsupported("no lawful plan has these settings",
                        "leave one --set out, or run search, which says what was rejected");
   const RankedPlan& best = r.ranked.front();
+  // Frameworks keep a caching allocator on GPUs; on CPUs they use the system's.
+  const bool gpu = best.plan.cluster.instance.node.device.kind == DeviceKind::kGpu;
+  std::optional<FrameworkMemory> framework;
+  if (gpu) {
+    PLUTO_ASSIGN(framework,
+                 predict_framework_memory(s.context.model(), best.plan, *s.costs.measured));
+  }
   Value document = Value::object();
   document.set("schema", "pluto.predict/1")
       .set("plan", plan_value(best))
-      .set("measurements", s.measurements);
+      .set("measurements", s.costs.measurements);
+  Value held;
+  if (framework) {
+    held = Value::object();
+    held.set("allocated_bytes", framework->allocated.value())
+        .set("reserved_bytes", framework->reserved.value());
+  }
+  document.set("framework_memory", std::move(held));
   terminal.result(document);
   say_heading(terminal, s);
   terminal.say("");
   terminal.say(format_table(plan_rows({best}, nullptr)));
   terminal.say(format_table(term_rows(best.prediction)));
   const MemoryBreakdown& m = best.prediction.memory;
-  terminal.say(format_table({{"memory per rank", "bytes"},
-                             {"parameters", to_text(m.parameters + m.buffers)},
-                             {"gradients", to_text(m.gradients)},
-                             {"optimizer state", to_text(m.optimizer_state)},
-                             {"activations", to_text(m.activations)},
-                             {"inputs", to_text(m.inputs)},
-                             {"workspace", to_text(m.workspace)},
-                             {"communication", to_text(m.communication)},
-                             {"arena", to_text(m.total())},
-                             {"process besides", to_text(best.prediction.process_overhead)}}));
+  std::vector<std::vector<std::string>> memory = {
+      {"memory per rank", "bytes"},
+      {"parameters", to_text(m.parameters + m.buffers)},
+      {"gradients", to_text(m.gradients)},
+      {"optimizer state", to_text(m.optimizer_state)},
+      {"activations", to_text(m.activations)},
+      {"inputs", to_text(m.inputs)},
+      {"workspace", to_text(m.workspace)},
+      {"communication", to_text(m.communication)},
+      {"arena", to_text(m.total())},
+      {"process besides", to_text(best.prediction.process_overhead)}};
+  if (framework) {
+    memory.push_back({"PyTorch allocates", to_text(framework->allocated)});
+    memory.push_back({"PyTorch reserves", to_text(framework->reserved)});
+  } else if (gpu) {
+    memory.push_back({"PyTorch", "out of memory"});
+  }
+  terminal.say(format_table(memory));
   for (const std::string& line : best.prediction.assumptions) terminal.say("assumes   " + line);
   terminal.say(fmt::format("next      pluto-plan search {}", options.job));
   return 0;

@@ -81,8 +81,14 @@ Result<void> apply_setting(TrainingJob& job, const std::string& setting) {
   if (key == "ranks" || key == "global_batch" || key == "micro_batch") {
     const auto number = positive();
     if (!number) return wrong("a positive whole number");
-    if (key == "ranks") job.ranks = static_cast<int>(*number);
-    if (key == "global_batch") job.global_batch = *number;
+    if (key == "ranks") {
+      job.ranks = static_cast<int>(*number);
+      job.max_ranks.reset();
+    }
+    if (key == "global_batch") {
+      job.global_batch = *number;
+      job.max_global_batch.reset();
+    }
     if (key == "micro_batch") job.micro_batch = *number;
     return {};
   }
@@ -146,7 +152,9 @@ Result<Host> describe_host(const TrainingJob& job, const std::string& data_folde
 
 Result<Costs> load_costs(const Session& session, const Host& host, const Store& store) {
   Costs costs;
-  PLUTO_ASSIGN(costs.datasheet, make_roofline_source(session.data_folder + "/efficiency.json"));
+  PLUTO_ASSIGN(costs.datasheet,
+               make_roofline_source(session.data_folder + "/efficiency.json",
+                                    {.surfaces_path = session.data_folder + "/op_surfaces.json"}));
   PLUTO_ASSIGN(std::vector<StoredMeasurement> stored, store.measurements(host.fingerprint));
   std::vector<CalibrationPoint> points;
   points.reserve(stored.size());

@@ -28,7 +28,7 @@ struct JobContext {
 };
 Result<JobContext> load_job(const std::string& path);
 /// "KEY=VALUE" overrides of `predict --set` and `search --fix`: ranks, global_batch, micro_batch,
-/// sync, instance, learning_rate.
+/// sync, instance, learning_rate. What is fixed is no longer chosen up to a maximum.
 Result<void> apply_setting(TrainingJob& job, const std::string& setting);
 
 /// This machine as something that can be rented: "local", priced by the job.

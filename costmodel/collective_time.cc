@@ -91,12 +91,14 @@ class Group {
   }
 
   CollectiveTime direct(double bytes, int servers) const {
-    const double steps = place_.ranks - 1;
     const double shard = bytes / servers;
-    if (place_.nodes == 1) return steps * inside(shard, servers);
-    const auto between = messages(node_.network, steps, shard, shared_distances(servers));
+    if (place_.nodes == 1) return double(place_.ranks - 1) * inside(shard, servers);
+    const int owners = owners_per_node(servers);
+    const auto between =
+        messages(node_.network, crossing_distances(owners), shard, shared_distances(owners));
     if (place_.per_node == 1) return between;
-    return slower(2.0 * (place_.per_node - 1) * inside(shard, place_.per_node), between);
+    const auto rest = double(place_.per_node - owners) * inside(shard, owners);
+    return slower(2.0 * (place_.per_node - 1) * inside(shard, place_.per_node), between + rest);
   }
 
   CollectiveTime all_reduce(CollectiveAlgorithm algorithm, double bytes) const {
@@ -141,17 +143,25 @@ class Group {
         {1, std::min(link.interfaces, link.shared_by), std::min(link.shared_by, together)});
   }
 
-  /// Sum over the distances 1 .. P-1 of how many senders share the network.
-  double shared_distances(int servers) const {
-    const int busy = std::min(place_.per_node, (servers + place_.nodes - 1) / place_.nodes);
+  /// Owners of a shard on one node, spread evenly.
+  int owners_per_node(int servers) const {
+    return std::min(place_.per_node, (servers + place_.nodes - 1) / place_.nodes);
+  }
+
+  /// Of the distances 1 .. P-1, at how many a message reaches another node: L - 1 reach ranks of
+  /// the own node only, unless another owner of it is further off.
+  int crossing_distances(int owners) const { return place_.ranks - 1 - (place_.per_node - owners); }
+
+  /// Sum over those distances of how many senders share the network.
+  double shared_distances(int owners) const {
     double sum = 0;
-    int ramp = 0;  // distances at which fewer than `busy` ranks of a node reach another node
-    for (int crossing = 1; crossing < busy && 2 * crossing <= place_.ranks; ++crossing) {
+    int ramp = 0;  // distances at which fewer than `owners` ranks of a node reach another node
+    for (int crossing = 1; crossing < owners && 2 * crossing <= place_.ranks; ++crossing) {
       const int times = 2 * crossing == place_.ranks ? 1 : 2;
       sum += times * sharing(node_.network, crossing);
       ramp += times;
     }
-    return sum + (place_.ranks - 1 - ramp) * sharing(node_.network, busy);
+    return sum + (crossing_distances(owners) - ramp) * sharing(node_.network, owners);
   }
 
   const RankPlacement& place_;

@@ -3,6 +3,7 @@
 // simulation.
 
 #include <cstdint>
+#include <string>
 
 #include "base/result.h"
 #include "model/op_schema.h"
@@ -61,6 +62,9 @@ class CostSource {
   virtual std::optional<Bytes> process_overhead() const = 0;
   /// Last measurement id the answers rest on; 0 when none.
   virtual std::int64_t watermark() const = 0;
+  /// One sentence on what analytic op times of this device rest on; empty when there is nothing to
+  /// say.
+  virtual std::string op_basis(const DeviceSpec&) const { return {}; }
 };
 
 }  // namespace pluto

@@ -76,6 +76,8 @@ const char* to_text(OpClass op_class) {
       return "attention";
     case OpClass::kNormalization:
       return "normalization";
+    case OpClass::kSoftmax:
+      return "softmax";
     case OpClass::kPooling:
       return "pooling";
     case OpClass::kElementwise:
@@ -109,8 +111,9 @@ OpClass class_of(OpKind kind) {
     case OpKind::kLrn:
     case OpKind::kLayerNorm:
     case OpKind::kRmsNorm:
-    case OpKind::kSoftmax:
       return OpClass::kNormalization;
+    case OpKind::kSoftmax:
+      return OpClass::kSoftmax;
     case OpKind::kMaxPool:
     case OpKind::kAvgPool:
     case OpKind::kGlobalAvgPool:

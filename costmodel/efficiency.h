@@ -18,6 +18,7 @@ enum class OpClass : std::uint8_t {
   kRecurrent,
   kAttention,
   kNormalization,
+  kSoftmax,
   kPooling,
   kElementwise,
   kCopy,

@@ -57,6 +57,9 @@ class MeasuredSource : public CostSource {
     return process_ ? std::optional(process_->second) : fallback_.process_overhead();
   }
   std::int64_t watermark() const override { return watermark_; }
+  std::string op_basis(const DeviceSpec& device) const override {
+    return fallback_.op_basis(device);
+  }
 
  private:
   void take(std::int64_t id, const RunContext& context, const OpMeasurement& what) {

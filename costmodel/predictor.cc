@@ -21,7 +21,8 @@ const char* what_is_assumed(const std::string& term) {
 }
 
 std::vector<std::string> assumptions_of(const Plan& plan, const Prediction& prediction,
-                                        const SimulatedStep& step, bool overhead_known) {
+                                        const SimulatedStep& step, bool overhead_known,
+                                        const std::string& op_basis) {
   std::vector<std::string> sentences;
   for (const auto& term : prediction.terms) {
     if (term.evidence < Evidence::kCalibrated || term.time.value() <= 0) continue;
@@ -29,6 +30,9 @@ std::vector<std::string> assumptions_of(const Plan& plan, const Prediction& pred
         fmt::format("{} are {} (spread {:.0f} %), not measured: {:.0f} % of the step",
                     what_is_assumed(term.name), to_text(term.evidence), 100 * term.relative_spread,
                     100 * (term.time / prediction.step_time.p50)));
+  }
+  if (step.compute_evidence >= Evidence::kCalibrated && !op_basis.empty()) {
+    sentences.push_back(op_basis);
   }
   if (step.input_evidence == Evidence::kAssumed && step.exposed_input.value() <= 0) {
     sentences.push_back("reading keeps ahead of the step: its time was never measured");
@@ -46,6 +50,15 @@ std::vector<std::string> assumptions_of(const Plan& plan, const Prediction& pred
   }
   sentences.push_back("start-up, evaluation and checkpoints are not counted");
   return sentences;
+}
+
+/// Scratch of each node by what the cost source knows. The arguments must outlive it.
+WorkspaceOf workspace_of(const LoweredPlan& lowered, const Plan& plan, const CostSource& costs) {
+  const auto busy_ranks = placement_of(plan.cluster, lowered.program.ranks).per_node;
+  return [&lowered, &plan, &costs, busy_ranks](const Op& op) {
+    const auto signature = signature_of(lowered.training.graph, op, lowered.program.micro_batch);
+    return costs.op(signature, plan.cluster.instance.node.device, busy_ranks).workspace;
+  };
 }
 
 }  // namespace
@@ -71,13 +84,8 @@ Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan,
   for (const auto& term : prediction.terms) step_time += term.time;
   prediction.step_time = lognormal_interval(step_time, step.relative_spread);
 
-  const auto busy_ranks = placement_of(plan.cluster, lowered.program.ranks).per_node;
-  const auto& device = plan.cluster.instance.node.device;
-  const auto workspace = [&](const Op& op) {
-    const auto signature = signature_of(lowered.training.graph, op, lowered.program.micro_batch);
-    return costs.op(signature, device, busy_ranks).workspace;
-  };
-  prediction.memory = plan_memory(lowered.training, lowered.program, workspace).breakdown;
+  prediction.memory =
+      plan_memory(lowered.training, lowered.program, workspace_of(lowered, plan, costs)).breakdown;
   const auto overhead = costs.process_overhead();
   prediction.process_overhead = overhead.value_or(Bytes(0));
 
@@ -97,8 +105,18 @@ Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan,
     prediction.p_both = std::min(*prediction.p_deadline, *prediction.p_budget);
   }
   prediction.watermark = costs.watermark();
-  prediction.assumptions = assumptions_of(plan, prediction, step, overhead.has_value());
+  prediction.assumptions = assumptions_of(plan, prediction, step, overhead.has_value(),
+                                          costs.op_basis(plan.cluster.instance.node.device));
   return result;
+}
+
+Result<std::optional<FrameworkMemory>> predict_framework_memory(const ModelGraph& model,
+                                                                const Plan& plan,
+                                                                const CostSource& costs) {
+  PLUTO_ASSIGN(const auto lowered, lower(model, plan));
+  return replay_caching_allocator(lowered.training, lowered.program,
+                                  workspace_of(lowered, plan, costs),
+                                  plan.cluster.instance.node.device.memory);
 }
 
 double sigma_of(const Prediction& prediction) {

@@ -5,6 +5,7 @@
 
 #include "costmodel/cost_source.h"
 #include "costmodel/simulator.h"
+#include "plan/allocator_replay.h"
 #include "plan/plan.h"
 #include "plan/prediction.h"
 
@@ -34,6 +35,13 @@ Result<PredictedPlan> predict(const ModelGraph& model, const Plan& plan, const C
 /// As above for a plan already lowered.
 Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan,
                               const CostSource& costs);
+
+/// What a framework with a caching allocator would hold for the same plan on its device; nullopt:
+/// it runs out of memory. Errors: those of lower(). Formula: replay_caching_allocator(), with the
+/// workspaces the cost source knows.
+Result<std::optional<FrameworkMemory>> predict_framework_memory(const ModelGraph& model,
+                                                                const Plan& plan,
+                                                                const CostSource& costs);
 
 /// Standard deviation of ln(time to target) of a prediction. Formula: ln(p90 / p50) / 1.2816.
 double sigma_of(const Prediction& prediction);

@@ -1,11 +1,14 @@
 #include <algorithm>
+#include <array>
 #include <filesystem>
+#include <string>
 #include <utility>
 
 #include "costmodel/collective_time.h"
 #include "costmodel/efficiency.h"
 #include "costmodel/nccl_model.h"
 #include "costmodel/sources.h"
+#include "costmodel/surface_table.h"
 #include "costmodel/uncertainty.h"
 
 namespace pluto {
@@ -22,15 +25,35 @@ DType arithmetic_type(const OpSignature& signature) {
   return DType::kF32;
 }
 
+constexpr std::array<const char*, 4> kOrigins = {
+    "measured on this device", "measured on its generation", "measured on a generation like it",
+    "measured on other devices"};
+
 class RooflineSource : public CostSource {
  public:
-  RooflineSource(EfficiencyTable table, NcclTable nccl)
-      : table_(std::move(table)), nccl_(std::move(nccl)) {}
+  RooflineSource(EfficiencyTable table, SurfaceTable surfaces, NcclTable nccl,
+                 const RooflineOptions& options)
+      : table_(std::move(table)),
+        surfaces_(std::move(surfaces)),
+        nccl_(std::move(nccl)),
+        tf32_(options.tf32),
+        eager_attention_(options.eager_attention) {}
 
   OpCost op(const OpSignature& signature, const DeviceSpec& device, int busy_ranks) const override {
     if (schema_of(signature.kind).alias == OpSchema::Alias::kSameBytes) {
       return {.evidence = Evidence::kDatasheet};  // another view of the same bytes
     }
+    if (eager_attention_ && signature.kind == OpKind::kAttention) {
+      OpCost sum{.evidence = Evidence::kMeasured};
+      for (const auto& part : eager_attention(signature)) {
+        const auto cost = op(part, device, busy_ranks);
+        sum.time += cost.time;
+        sum.relative_spread = std::max(sum.relative_spread, cost.relative_spread);
+        sum.evidence = std::max(sum.evidence, cost.evidence);
+      }
+      return sum;
+    }
+    if (const auto fitted = by_surface(signature, device)) return *fitted;
     const auto& kind = table_.of(device.kind);
     const auto& efficiency = kind.classes[static_cast<std::size_t>(class_of(signature.kind))];
     OpCost cost{.relative_spread = efficiency.relative_spread,
@@ -90,19 +113,67 @@ class RooflineSource : public CostSource {
   std::optional<Bytes> process_overhead() const override { return std::nullopt; }
   std::int64_t watermark() const override { return 0; }
 
+  std::string op_basis(const DeviceSpec& device) const override {
+    if (device.kind != DeviceKind::kGpu || surfaces_.surfaces().empty()) return {};
+    std::array<std::string, kOrigins.size()> classes;
+    for (std::size_t i = 0; i < kOpClassCount; ++i) {
+      const auto op_class = static_cast<OpClass>(i);
+      std::size_t nearest = kOrigins.size();
+      for (const auto arithmetic : {Arithmetic::kF32, Arithmetic::kHalf}) {
+        if (!surface_device(device, arithmetic)) continue;
+        const auto found = surfaces_.find(op_class, arithmetic, device);
+        if (found) nearest = std::min(nearest, static_cast<std::size_t>(found->origin));
+      }
+      if (nearest == kOrigins.size()) continue;
+      classes[nearest] += (classes[nearest].empty() ? "" : ", ") + std::string(to_text(op_class));
+    }
+    std::string text;
+    for (std::size_t i = 0; i < kOrigins.size(); ++i) {
+      if (classes[i].empty()) continue;
+      text += (text.empty() ? "" : "; ") + classes[i] + " " + kOrigins[i];
+    }
+    return text.empty() ? text : "operator times of " + device.name + ": " + text;
+  }
+
  private:
+  // nullopt: the class was never measured, or the datasheet lacks what a surface needs.
+  std::optional<OpCost> by_surface(const OpSignature& signature, const DeviceSpec& device) const {
+    if (device.kind != DeviceKind::kGpu) return std::nullopt;
+    OpShape shape = shape_of(signature, tf32_ && device.tf32_peak.has_value());
+    if (shape.products.empty()) shape.arithmetic = Arithmetic::kF32;  // only bytes count
+    const auto datasheet = surface_device(device, shape.arithmetic);
+    const auto found = surfaces_.find(shape.op_class, shape.arithmetic, device);
+    if (!datasheet || !found) return std::nullopt;
+    const auto& fitted = *found->fitted;
+    const bool borrowed = fitted.op_class != shape.op_class;  // attention as gemm, and so on
+    return OpCost{
+        .time = Seconds(surface_seconds(shape, *datasheet, fitted.surface, Load::kSteady)),
+        .relative_spread =
+            borrowed ? std::max(fitted.spread, least_spread(Evidence::kDatasheet)) : fitted.spread,
+        .evidence = found->origin == SurfaceOrigin::kDevice && !borrowed ? Evidence::kCalibrated
+                                                                         : Evidence::kDatasheet};
+  }
+
   EfficiencyTable table_;
+  SurfaceTable surfaces_;
   NcclTable nccl_;
+  bool tf32_ = false;
+  bool eager_attention_ = false;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<CostSource>> make_roofline_source(const std::string& efficiency_path) {
+Result<std::unique_ptr<CostSource>> make_roofline_source(const std::string& efficiency_path,
+                                                         const RooflineOptions& options) {
   PLUTO_ASSIGN(auto table, load_efficiency(efficiency_path));
+  SurfaceTable surfaces;
+  if (!options.surfaces_path.empty()) {
+    PLUTO_ASSIGN(surfaces, load_surfaces(options.surfaces_path));
+  }
   const auto folder = std::filesystem::path(efficiency_path).parent_path();
   PLUTO_ASSIGN(auto nccl, load_nccl((folder / "nccl.json").string()));
-  return std::unique_ptr<CostSource>(
-      std::make_unique<RooflineSource>(std::move(table), std::move(nccl)));
+  return std::unique_ptr<CostSource>(std::make_unique<RooflineSource>(
+      std::move(table), std::move(surfaces), std::move(nccl), options));
 }
 
 }  // namespace pluto

@@ -65,7 +65,8 @@ Schedule schedule(std::span<const TimedTask> tasks) {
 
   auto& compute = lanes[static_cast<std::size_t>(Resource::kCompute)];
   const auto& network = lanes[static_cast<std::size_t>(Resource::kNetwork)];
-  for (start_all(); left > 0; start_all()) {
+  start_all();
+  while (left > 0) {
     const double share = network.running == kNone ? 0 : tasks[network.running].cpu_share;
     const double rate = 1 - std::clamp(share, 0.0, kLargestShare);
     const auto rate_of = [&](const Lane& lane) { return &lane == &compute ? rate : 1.0; };
@@ -84,6 +85,7 @@ Schedule schedule(std::span<const TimedTask> tasks) {
         lane.running = kNone;
       }
     }
+    start_all();
   }
   result.makespan = Seconds(now);
   return result;

@@ -9,11 +9,20 @@
 
 namespace pluto {
 
-/// Analytic: max(flops / (peak * efficiency), bytes / (bandwidth * efficiency)) + launch floor;
-/// collectives by closed forms over alpha and bandwidth, on GPUs by the NCCL model with the
-/// constants of nccl.json beside the efficiency table. Source: Williams, Waterman, Patterson 2009
-/// (roofline). Errors: kNotFound, kInvalidInput with file:line of the tables.
-Result<std::unique_ptr<CostSource>> make_roofline_source(const std::string& efficiency_path);
+struct RooflineOptions {
+  std::string surfaces_path = {};  ///< data/op_surfaces.json; empty: fractions of the peak only
+  bool tf32 = false;  ///< f32 products of gemm and conv run as TF32 where a device has it
+  bool eager_attention = false;  ///< as frameworks without a fused kernel run it
+};
+
+/// Analytic. On a GPU whose datasheet has multiprocessors: the fitted surface of its class
+/// (op_surface.h), of the device itself (calibrated), else of its generation, of one alike or of
+/// all devices (datasheet). Else max(flops / (peak * efficiency), bytes / (bandwidth * efficiency))
+/// + launch floor. Collectives by closed forms over alpha and bandwidth, on GPUs by the NCCL model
+/// (nccl_model.h) with the constants of nccl.json beside the efficiency table. Source: Williams,
+/// Waterman, Patterson 2009 (roofline). Errors: kNotFound, kInvalidInput with file:line of a table.
+Result<std::unique_ptr<CostSource>> make_roofline_source(const std::string& efficiency_path,
+                                                         const RooflineOptions& options = {});
 
 /// A measurement and its database id.
 struct CalibrationPoint {

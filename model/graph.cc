@@ -185,7 +185,7 @@ std::vector<TensorId> GraphBuilder::op_with_types(const std::string& name, OpKin
                                                   std::vector<TensorType> output_types,
                                                   std::vector<TensorRole> output_roles,
                                                   std::vector<TensorId> updates,
-                                                  std::vector<std::string> output_names) {
+                                                  const std::vector<std::string>& output_names) {
   if (failed()) return placeholders(attrs);
   Op op{OpId(graph_.ops_.size()), name, kind, pass, std::move(attrs), std::move(inputs), {},
         std::move(updates)};

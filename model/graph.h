@@ -116,7 +116,7 @@ class GraphBuilder {
                                       std::vector<TensorType> output_types,
                                       std::vector<TensorRole> output_roles,
                                       std::vector<TensorId> updates = {},
-                                      std::vector<std::string> output_names = {});
+                                      const std::vector<std::string>& output_names = {});
   /// The first output of a forward op: the common case of model code.
   TensorId forward(const std::string& name, OpKind kind, OpAttrs attrs,
                    std::vector<TensorId> inputs);

@@ -151,7 +151,8 @@ Result<ModelGraph> build_bert(const LearnedPositionConfig& c) {
   x = net.unary("head.gelu", OpKind::kGelu, net.linear("head.transform", x, c.hidden, c.stddev));
   x = net.layer_norm("head.ln", x, c.norm_epsilon);
   if (!c.tied) {
-    return std::move(net).finish_classifier(net.linear("head", x, c.vocabulary, c.stddev));
+    const TensorId head = net.linear("head", x, c.vocabulary, c.stddev);
+    return std::move(net).finish_classifier(head);
   }
   const TensorId bias = b.parameter("head.bias", Shape{{c.vocabulary}}, {});
   return std::move(net).finish_classifier(

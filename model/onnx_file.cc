@@ -410,7 +410,7 @@ double OnnxNode::number(std::string_view attribute, double standard) const {
   const auto found = attributes.find(attribute);
   return found == attributes.end() ? standard : found->second.number.value_or(standard);
 }
-std::string OnnxNode::text(std::string_view attribute, std::string standard) const {
+std::string OnnxNode::text(std::string_view attribute, const std::string& standard) const {
   const auto found = attributes.find(attribute);
   return found == attributes.end() ? standard : found->second.text.value_or(standard);
 }

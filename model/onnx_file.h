@@ -56,7 +56,7 @@ struct OnnxNode {
 
   std::int64_t integer(std::string_view attribute, std::int64_t standard) const;
   double number(std::string_view attribute, double standard) const;
-  std::string text(std::string_view attribute, std::string standard) const;
+  std::string text(std::string_view attribute, const std::string& standard) const;
   /// Nullptr when absent.
   const std::vector<std::int64_t>* integers(std::string_view attribute) const;
 };

@@ -28,6 +28,8 @@ class Folder {
         if (!layer_norm(node) && !scaled_batch_norm(node)) bias(node);
       } else if ((node.kind == "Mul" || node.kind == "Div") && node.inputs.size() == 2) {
         if (node.kind != "Mul" || (!gelu(node) && !silu(node))) scaled_product(node);
+      } else if ((node.kind == "AveragePool" || node.kind == "Conv") && !node.inputs.empty()) {
+        padded(node);
       }
     }
     if (shifts_ > 0) {
@@ -246,12 +248,53 @@ class Folder {
     return root.kind == "Div" ? fold(root.inputs[0], root.inputs[1]) : either(root, fold);
   }
 
+  /// Top, left, bottom, right. Nullopt: anything but zeros around an image.
+  std::optional<std::vector<std::int64_t>> zeros_around(const OnnxNode& pad) const {
+    const auto operand = [&](std::size_t i) {
+      return i < pad.inputs.size() ? constant(pad.inputs[i]) : nullptr;
+    };
+    const auto* attribute = pad.integers("pads");
+    const auto pads = attribute ? std::optional(*attribute) : plain_integers(operand(1));
+    const bool has_value = pad.inputs.size() > 2 && !pad.inputs[2].empty();
+    const auto value = has_value && operand(2) ? operand(2)->scalar() : std::nullopt;
+    if (pad.text("mode", "constant") != "constant" || pad.number("value", 0) != 0 ||
+        (has_value && value != 0.0) || pad.inputs.size() > 3 || !pads || pads->size() != 8) {
+      return std::nullopt;
+    }
+    const std::vector<std::int64_t>& p = *pads;
+    const bool image = p[0] == 0 && p[1] == 0 && p[4] == 0 && p[5] == 0;
+    const bool grows = std::all_of(p.begin(), p.end(), [](auto n) { return n >= 0 && n <= kMost; });
+    return image && grows ? std::optional(std::vector{p[2], p[3], p[6], p[7]}) : std::nullopt;
+  }
+
+  void padded(OnnxNode& root) {
+    const OnnxNode* pad = made_by(root.inputs[0], "Pad", 1);
+    auto pads = pad ? zeros_around(*pad) : std::nullopt;
+    const std::string automatic = root.text("auto_pad", "NOTSET");
+    if (!pads || (automatic != "NOTSET" && automatic != "VALID")) return;
+    const auto* attribute = automatic == "VALID" ? nullptr : root.integers("pads");
+    const auto own = attribute && !attribute->empty() ? *attribute : std::vector<std::int64_t>(4);
+    if (own.size() != 4) return;
+    const bool pool = root.kind == "AveragePool";
+    const bool inner = std::any_of(own.begin(), own.end(), [](auto n) { return n != 0; });
+    if (pool && (inner || root.integer("ceil_mode", 0) != 0)) return;
+    for (std::size_t i = 0; i < 4; ++i) {
+      if (own[i] < 0 || own[i] > kMost) return;
+      (*pads)[i] += own[i];
+    }
+    root.inputs[0] = pad->inputs[0];
+    root.attributes["pads"].integers = std::move(*pads);
+    root.attributes.erase("auto_pad");
+    if (pool) root.attributes["count_include_pad"].integer = 1;
+  }
+
   static void replace(OnnxNode& root, const char* kind, std::vector<std::string> inputs) {
     root.kind = kind;
     root.inputs = std::move(inputs);
     root.attributes.clear();
   }
 
+  static constexpr std::int64_t kMost = 1 << 20;
   OnnxFile& file_;
   const OnnxConstants& constants_;
   std::unordered_map<std::string, std::size_t> producer_;

@@ -23,6 +23,7 @@ OnnxConstants constants_of(const OnnxFile& file);
 /// - batch norm, then scale and shift per channel (Caffe): BatchNormalization with these
 /// - a product with a weight, then a bias: MatMul with three inputs
 /// - a product of activations, then a scalar factor: MatMul with attribute "scale"
+/// - zeros around an image, then Conv or an average: that node with these pads
 /// `warnings` receives what changes more than the notation.
 void fold_patterns(OnnxFile& file, const OnnxConstants& constants,
                    std::vector<std::string>& warnings);

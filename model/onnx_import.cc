@@ -358,22 +358,28 @@ class Importer {
     return {};
   }
 
-  /// Inference exports fold batch norms into the convolutions before them.
+  /// Inference exports fold batch norms into the convolutions before them. torch names the weights
+  /// it computes on export after the node.
   void warn_about_norms(const Graph& graph) {
-    std::size_t convolutions = 0, biased = 0, norms = 0;
+    constexpr const char* kHelp = "export with training=torch.onnx.TrainingMode.TRAINING";
+    std::size_t convolutions = 0, biased = 0, computed = 0, norms = 0;
     for (const Op& op : graph.ops()) {
       if (op.kind == OpKind::kConv2d) {
         ++convolutions;
         biased += std::get<ConvAttrs>(op.attrs).bias ? 1 : 0;
+        computed += graph.tensor(op.inputs[1]).name.starts_with("onnx::Conv_") ? 1 : 0;
       }
       norms +=
           op.kind == OpKind::kBatchNorm || op.kind == OpKind::kLayerNorm || op.kind == OpKind::kLrn;
     }
-    if (convolutions > 1 && convolutions == biased && norms == 0) {
+    if (computed > 0) {
+      warnings_.push_back(fmt::format("the export folded norms into {} of {} convolutions; {}",
+                                      computed, convolutions, kHelp));
+    } else if (convolutions > 1 && convolutions == biased && norms == 0) {
       warnings_.push_back(fmt::format(
           "all {} convolutions have a bias and there is no norm: if the model has batch norms, the "
-          "export folded them away; export with training=torch.onnx.TrainingMode.TRAINING",
-          convolutions));
+          "export folded them away; {}",
+          convolutions, kHelp));
     }
   }
 

@@ -119,11 +119,34 @@ TensorId OnnxContext::op(OpKind kind, OpAttrs attrs, std::vector<TensorId> input
 
 OnnxActivation OnnxContext::reshaped(const OnnxActivation& x, std::vector<std::int64_t> dims,
                                      std::size_t batch_axis, const std::string& suffix) {
-  OnnxActivation y{x.id, std::move(dims), batch_axis, x.scale};
+  OnnxActivation y{x.id, std::move(dims), batch_axis, x.scale, x.outer};
   const Shape shape = y.sample_shape();
   if (shape != x.sample_shape())
     y.id = op(OpKind::kReshape, ReshapeAttrs{shape.dims}, {x.id}, suffix);
   return y;
+}
+
+OnnxActivation OnnxContext::last_axis_free(const OnnxActivation& x) const {
+  const bool last = x.batch_axis > 0 && x.batch_axis + 1 == x.dims.size();
+  if (!last || x.outer != 1 || written_batch() != 1 || x.dims[x.batch_axis - 1] == 1) return x;
+  OnnxActivation y = x;
+  y.batch_axis = x.batch_axis - 1;
+  y.outer = x.dims[y.batch_axis];
+  return y;
+}
+
+Result<void> OnnxContext::found_old_batch(std::int64_t batch) {
+  if (batch == written_batch()) return {};
+  if (old_batch_) {
+    return refuse(
+        fmt::format("it is written for a batch of {}, nodes before it for {}", batch, *old_batch_));
+  }
+  old_batch_ = batch;
+  warnings_.push_back(fmt::format(
+      "node '{}' ({}) still has the batch of the export, {}; read as the batch, there and in the "
+      "nodes after it",
+      node_->name, node_->kind, batch));
+  return {};
 }
 
 Result<OnnxActivation> OnnxContext::repeated(const OnnxConstant& constant,
@@ -138,8 +161,10 @@ Result<OnnxActivation> OnnxContext::repeated(const OnnxConstant& constant,
       if (dim.batch || dim.value < 1)
         return refuse("a weight is repeated along an axis that is not the batch");
       y.dims[i] = dim.value;
-    } else if (dim != BatchInt{1, true} && dim != BatchInt{fixed_batch_.value_or(1), false}) {
+    } else if (dim.batch ? dim.value != 1 : dim.value < 1) {
       return refuse("a weight is not repeated once per sample");
+    } else if (!dim.batch) {
+      PLUTO_TRY(found_old_batch(dim.value));
     }
   }
   // A row of zeros for every sample, cut from the neighbour, to which the weight is added. A factor

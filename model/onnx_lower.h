@@ -3,7 +3,8 @@
 //
 // ONNX tensors carry their batch as an ordinary axis, which transpositions move and reshapes merge
 // with others; ours are per sample. An activation here remembers both: its ONNX dimensions and
-// which axis the batch is the outer part of. A node that would mix samples is refused.
+// where the batch is in them: an axis of outer x batch x inner elements. Row-major order without
+// the batch is the sample's. A node that would mix samples is refused.
 
 #include <cstdint>
 #include <optional>
@@ -28,6 +29,8 @@ struct OnnxActivation {
   std::vector<std::int64_t> dims;  ///< as in ONNX; at `batch_axis` without the batch as factor
   std::size_t batch_axis = 0;
   double scale = 1;  ///< a factor still to be applied; products of matrices take it up
+  /// Elements of the batch axis before the batch; divides dims[batch_axis].
+  std::int64_t outer = 1;
 
   /// dims without the batch axis, unless that axis holds more than the batch.
   Shape sample_shape() const;
@@ -62,7 +65,13 @@ class OnnxContext {
   // the graph
   GraphBuilder& builder() { return builder_; }
   std::int64_t opset() const { return opset_; }
-  std::optional<std::int64_t> fixed_batch() const { return fixed_batch_; }
+  /// The batch that numbers in the file were written for. Nullopt: symbolic, none seen yet.
+  std::optional<std::int64_t> written_batch() const {
+    return old_batch_ ? old_batch_ : fixed_batch_;
+  }
+  /// The node has `batch` where the inputs have another: they were changed after the export.
+  /// Warns the first time. Errors: two such batches.
+  Result<void> found_old_batch(std::int64_t batch);
   /// `name`, or with a number where it is taken.
   std::string unique(const std::string& name);
   /// Registers a name's value (graph inputs, initializers).
@@ -83,6 +92,9 @@ class OnnxContext {
   /// The same elements under other ONNX dimensions. No node where the sample's shape stays.
   OnnxActivation reshaped(const OnnxActivation& x, std::vector<std::int64_t> dims,
                           std::size_t batch_axis, const std::string& suffix = {});
+  /// `x` with a last axis free of the batch. A file written for one sample does not tell an axis
+  /// that begins with the batch from one that follows it; others keep what they say.
+  OnnxActivation last_axis_free(const OnnxActivation& x) const;
   /// `constant` repeated for every sample, beside `like` (in whose dims it is given).
   Result<OnnxActivation> repeated(const OnnxConstant& constant, const OnnxActivation& like);
 
@@ -98,7 +110,7 @@ class OnnxContext {
     bool transposed = false;
   };
   std::int64_t opset_;
-  std::optional<std::int64_t> fixed_batch_;
+  std::optional<std::int64_t> fixed_batch_, old_batch_;
   const OnnxNode* node_ = nullptr;
   GraphBuilder builder_;
   std::unordered_map<std::string, OnnxValue> values_;

@@ -111,8 +111,9 @@ Result<void> conv(OnnxContext& c) {
 }
 
 /// y = x W + b on the last axis. `w` is (in, out), or (out, in) with `out_first`.
-Result<void> linear(OnnxContext& c, const OnnxActivation& x, std::size_t weight_operand,
+Result<void> linear(OnnxContext& c, const OnnxActivation& operand, std::size_t weight_operand,
                     std::optional<std::size_t> bias_operand, bool out_first) {
+  const OnnxActivation x = c.last_axis_free(operand);
   PLUTO_ASSIGN(const OnnxConstant w, c.weight(weight_operand));
   const auto dims = w.plain_dims();
   if (!dims || dims->size() != 2) return c.refuse("the weight is not a matrix");
@@ -147,8 +148,7 @@ Result<void> gemm(OnnxContext& c) {
       (bias && n.number("beta", 1) != 1)) {
     return c.refuse("only alpha = beta = 1 and transA = 0 are supported");
   }
-  if (x.dims.size() != 2 || x.batch_axis != 0)
-    return c.refuse("operand 0 is not (batch, features)");
+  if (x.dims.size() != 2) return c.refuse("operand 0 is not (batch, features)");
   return linear(c, x, 1, bias ? std::optional<std::size_t>(2) : std::nullopt,
                 n.integer("transB", 0) != 0);
 }
@@ -161,7 +161,7 @@ Result<void> matmul(OnnxContext& c) {
   PLUTO_ASSIGN(const OnnxActivation a, c.scaled(0));
   PLUTO_ASSIGN(const OnnxActivation b, c.scaled(1));
   const std::size_t rank = a.dims.size();
-  if (rank < 3 || b.dims.size() != rank || a.batch_axis != b.batch_axis ||
+  if (rank < 3 || b.dims.size() != rank || a.batch_axis != b.batch_axis || a.outer != b.outer ||
       a.batch_axis + 2 >= rank) {
     return c.refuse(
         "only products sample by sample of operands with the same leading axes are supported");

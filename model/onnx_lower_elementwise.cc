@@ -73,7 +73,7 @@ Result<void> cast(OnnxContext& c) {
 }
 
 bool same_layout(const OnnxActivation& a, const OnnxActivation& b) {
-  return a.dims == b.dims && a.batch_axis == b.batch_axis;
+  return a.dims == b.dims && a.batch_axis == b.batch_axis && a.outer == b.outer;
 }
 
 /// The constant's dims beside `x`, leading ones added, the batch axis left out. Nullopt: it does

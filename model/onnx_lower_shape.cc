@@ -26,18 +26,18 @@ std::int64_t product(const Dims& dims, std::size_t from, std::size_t to) {
 struct Layout {
   Dims dims;
   std::size_t batch_axis = 0;
-  std::int64_t stale_batch = 0;  ///< a batch size in the target that is not the graph's
+  std::int64_t outer = 1;
+  std::optional<std::int64_t> written_batch;  ///< the batch as a number of the target
 };
 
 /// Finds where the batch goes. Row-major order puts it behind the same number of elements as
-/// before, so the axis is the first with as many elements before it. Errors: a text that says why
-/// not.
+/// before: at the beginning of an axis, at its end or between. Errors: a text that says why not.
 class ReshapeTarget {
  public:
   ReshapeTarget(const OnnxActivation& x, std::vector<BatchInt> target, bool zero_copies,
-                std::optional<std::int64_t> fixed_batch)
-      : target_(std::move(target)), fixed_batch_(fixed_batch) {
-    before_ = product(x.dims, 0, x.batch_axis);
+                std::optional<std::int64_t> written_batch)
+      : target_(std::move(target)), written_batch_(written_batch) {
+    before_ = product(x.dims, 0, x.batch_axis) * x.outer;
     sample_ = product(x.dims, 0, x.dims.size());
     for (std::size_t i = 0; i < target_.size(); ++i) {
       if (zero_copies && target_[i] == BatchInt{0, false} && i < x.dims.size()) {
@@ -60,15 +60,15 @@ class ReshapeTarget {
       if (is_open) open = i;
       if (dim.batch) symbol = i;
     }
-    if (symbol) return at(*symbol, open, known, sample_, why);
-    if (const auto stale = stale_batch(open, known, why)) return stale;
+    if (symbol) return at(*symbol, open, known, why);
+    const std::optional<std::int64_t> old = old_batch(open, known, why);
     if (!why.empty()) return std::nullopt;
-    if (!fixed_batch_) {
-      if (open) return at(*open, open, known, sample_, why);
-      why = "the target shape has a fixed size and no place for the batch";
-      return std::nullopt;
+    if (const auto number = old ? old : written_batch_) {
+      return with_number(*number, open, known, why);
     }
-    return with_number(*fixed_batch_, open, known, why);
+    if (open) return at(*open, open, known, why);
+    why = "the target shape has a fixed size and no place for the batch";
+    return std::nullopt;
   }
 
  private:
@@ -78,23 +78,26 @@ class ReshapeTarget {
     return dims;
   }
 
-  /// The batch is at `axis`; `open` is what remains of `total`.
+  /// The batch is at `axis`; `open` is what remains of the sample.
   std::optional<Layout> at(std::size_t axis, std::optional<std::size_t> open, std::int64_t known,
-                           std::int64_t total, std::string& why) const {
-    Layout layout{plain(), axis, 0};
-    if (total % known != 0 || (!open && total != known)) {
+                           std::string& why) const {
+    Layout layout{plain(), axis, 1, std::nullopt};
+    if (sample_ % known != 0 || (!open && sample_ != known)) {
       why = fmt::format("{} elements per sample do not fit the target shape", sample_);
       return std::nullopt;
     }
-    if (open) layout.dims[*open] = total / known;
-    if (product(layout.dims, 0, axis) != before_) {
-      why = "the batch would be mixed with other axes";
+    if (open) layout.dims[*open] = sample_ / known;
+    const std::int64_t leading = product(layout.dims, 0, axis);
+    layout.outer = before_ / leading;
+    if (before_ % leading != 0 || layout.dims[axis] % layout.outer != 0) {
+      why = kMixed;
       return std::nullopt;
     }
     return layout;
   }
 
-  /// The batch size is written into the target as a number.
+  /// The batch is written into the target as a number. Only a batch of 1 leaves a choice: then an
+  /// axis that begins with it.
   std::optional<Layout> with_number(std::int64_t batch, std::optional<std::size_t> open,
                                     std::int64_t known, std::string& why) const {
     std::int64_t total = 0;
@@ -103,48 +106,47 @@ class ReshapeTarget {
       why = fmt::format("{} samples of {} elements do not fit the target shape", batch, sample_);
       return std::nullopt;
     }
-    Layout layout{plain(), 0, 0};
+    Layout layout{plain(), 0, 0, batch};
     if (open) layout.dims[*open] = total / known;
-    std::int64_t before = 1;
-    for (std::size_t i = 0; i < layout.dims.size(); ++i) {
-      if (before == before_ && layout.dims[i] % batch == 0) {
-        layout.dims[i] /= batch;
+    std::int64_t leading = 1;
+    for (std::size_t i = 0; i < layout.dims.size() && before_ % leading == 0; ++i) {
+      const std::int64_t outer = before_ / leading;
+      if (layout.dims[i] % batch == 0 && layout.dims[i] / batch % outer == 0) {
         layout.batch_axis = i;
-        return layout;
+        layout.outer = outer;
+        if (outer == 1) break;
       }
-      before *= layout.dims[i];
+      leading *= layout.dims[i];
     }
-    why = "the batch would be mixed with other axes";
-    return std::nullopt;
-  }
-
-  /// The input's batch was changed after the export, or made symbolic, and the target's leading
-  /// number is the batch of the export: what follows it holds exactly one sample.
-  std::optional<Layout> stale_batch(std::optional<std::size_t> open, std::int64_t known,
-                                    std::string& why) const {
-    if (before_ != 1 || target_.empty() || open == 0) return std::nullopt;
-    const std::int64_t first = target_[0].value, rest = known / first;
-    if (first == fixed_batch_.value_or(0)) return std::nullopt;
-    if (open) {
-      const bool leads = fixed_batch_ && first % *fixed_batch_ != 0;
-      if (leads && sample_ % rest == 0) return at_front(rest, open, first);
-      why = fmt::format("the leading number {} may be a batch size or not", first);
+    if (layout.outer == 0) {
+      why = kMixed;
       return std::nullopt;
     }
-    return rest == sample_ && (!fixed_batch_ || *fixed_batch_ * sample_ != known)
-               ? at_front(rest, open, first)
-               : std::nullopt;
-  }
-  std::optional<Layout> at_front(std::int64_t rest, std::optional<std::size_t> open,
-                                 std::int64_t stale) const {
-    Layout layout{plain(), 0, stale};
-    layout.dims[0] = 1;
-    if (open) layout.dims[*open] = sample_ / rest;
+    layout.dims[layout.batch_axis] /= batch;
     return layout;
   }
 
+  /// The input's batch was changed after the export, or made symbolic: the target holds a whole
+  /// number of samples, but another one; or it leads with a number that cannot have the batch in
+  /// it.
+  std::optional<std::int64_t> old_batch(std::optional<std::size_t> open, std::int64_t known,
+                                        std::string& why) const {
+    if (!open) {
+      const bool whole = known % sample_ == 0 && known / sample_ != written_batch_;
+      return whole ? std::optional(known / sample_) : std::nullopt;
+    }
+    if (before_ != 1 || *open == 0 || target_[0].value == written_batch_) return std::nullopt;
+    const std::int64_t first = target_[0].value;
+    if (written_batch_ && first % *written_batch_ != 0 && sample_ % (known / first) == 0) {
+      return first;
+    }
+    why = fmt::format("the leading number {} may be a batch size or not", first);
+    return std::nullopt;
+  }
+
+  static constexpr const char* kMixed = "the batch would be mixed with other axes";
   std::vector<BatchInt> target_;
-  std::optional<std::int64_t> fixed_batch_;
+  std::optional<std::int64_t> written_batch_;
   std::int64_t before_ = 1, sample_ = 1;
 };
 
@@ -161,15 +163,12 @@ Result<void> reshape(OnnxContext& c) {
   const bool zero_copies = c.node().integer("allowzero", 0) == 0;
   std::string why;
   const auto layout =
-      ReshapeTarget(x, std::move(target), zero_copies, c.fixed_batch()).resolve(why);
+      ReshapeTarget(x, std::move(target), zero_copies, c.written_batch()).resolve(why);
   if (!layout) return c.refuse(why, kSymbolicBatch);
-  if (layout->stale_batch != 0) {
-    c.warnings().push_back(
-        fmt::format("node '{}' (Reshape): its shape still has the batch of the "
-                    "export, {}; read as the batch",
-                    c.node().name, layout->stale_batch));
-  }
-  c.set_output(0, c.reshaped(x, layout->dims, layout->batch_axis));
+  if (layout->written_batch) PLUTO_TRY(c.found_old_batch(*layout->written_batch));
+  OnnxActivation y = c.reshaped(x, layout->dims, layout->batch_axis);
+  y.outer = layout->outer;
+  c.set_output(0, std::move(y));
   return {};
 }
 
@@ -178,12 +177,14 @@ Result<void> flatten(OnnxContext& c) {
   const std::int64_t rank = static_cast<std::int64_t>(x.dims.size());
   std::int64_t axis = c.node().integer("axis", 1);
   if (axis < 0) axis += rank;
-  if (axis < 1 || axis > rank || x.batch_axis >= static_cast<std::size_t>(axis) ||
-      product(x.dims, 0, x.batch_axis) != 1) {
+  if (axis < 1 || axis > rank || x.batch_axis >= static_cast<std::size_t>(axis)) {
     return c.refuse("the batch would be mixed with other axes");
   }
   const auto cut = static_cast<std::size_t>(axis);
-  c.set_output(0, c.reshaped(x, {product(x.dims, 0, cut), product(x.dims, cut, x.dims.size())}, 0));
+  OnnxActivation y =
+      c.reshaped(x, {product(x.dims, 0, cut), product(x.dims, cut, x.dims.size())}, 0);
+  y.outer = product(x.dims, 0, x.batch_axis) * x.outer;
+  c.set_output(0, std::move(y));
   return {};
 }
 
@@ -279,7 +280,8 @@ Result<void> concat(OnnxContext& c) {
     } else {
       PLUTO_ASSIGN(part, c.data(i));
     }
-    if (part.dims.size() != y.dims.size() || part.batch_axis != y.batch_axis) {
+    if (part.dims.size() != y.dims.size() || part.batch_axis != y.batch_axis ||
+        part.outer != y.outer) {
       return c.refuse(fmt::format("operand {} has other axes than the first", i));
     }
     total += part.dims[position];
@@ -378,7 +380,7 @@ Result<void> expand(OnnxContext& c) {
     const std::size_t axis = x.dims.size() - target.size() + i;
     const bool batch = axis == x.batch_axis;
     const BatchInt same{x.dims[axis], batch};
-    const BatchInt number{x.dims[axis] * (batch ? c.fixed_batch().value_or(0) : 1), false};
+    const BatchInt number{x.dims[axis] * (batch ? c.written_batch().value_or(0) : 1), false};
     if (target[i] != same && target[i] != number && target[i] != BatchInt{1, false}) {
       return c.refuse("repeating an activation is not supported");
     }

@@ -24,7 +24,8 @@ Result<ModelGraph> build_wide_deep(const ZooOptions& options) {
   deep = net.linear("deep", deep, 1);
   const TensorId wide = b.forward("wide", OpKind::kEmbeddingBag, EmbeddingAttrs{rows, 1},
                                   {ids, net.table("wide_weights", rows, 1, 0.01)});
-  return std::move(net).finish_binary(net.add("logit", deep, wide));
+  const TensorId logit = net.add("logit", deep, wide);
+  return std::move(net).finish_binary(logit);
 }
 
 Result<ModelGraph> build_dssm(const ZooOptions& options) {

@@ -14,6 +14,7 @@ namespace {
 
 // Vendors' gigabytes. GPUs report up to 7 % more than this many bytes ("80 GB" is 79.6 GiB on an
 // H100, "16 GB" 14.8 GiB on a T4), so a plan that fits this fits the card.
+constexpr double kMega = 1e6;
 constexpr double kGiga = 1e9;
 constexpr double kTera = 1e12;
 
@@ -90,13 +91,23 @@ Result<void> Catalog::read_devices(const std::string& path,
     PLUTO_ASSIGN(const double bandwidth, table.positive(row, "mem_GBps"));
     device.memory = Bytes(std::llround(memory * kGiga));
     device.memory_bandwidth = BytesPerSecond(bandwidth * kGiga);
-    // tf32_tflops_dense is left alone: TF32 is a mode of f32 arithmetic, no element type here.
     for (const auto& [column, dtype] :
          {std::pair("fp32_tflops", DType::kF32), std::pair("fp16_tflops_dense", DType::kF16),
           std::pair("bf16_tflops_dense", DType::kBF16)}) {
       PLUTO_ASSIGN(const std::optional<double> tflops, table.amount(row, column));
       if (tflops && *tflops > 0) device.peak[dtype] = FlopsPerSecond(*tflops * kTera);
     }
+    // TF32 and 8 bits are modes of arithmetic, no element types here.
+    for (const auto& [column, peak] : {std::pair("tf32_tflops_dense", &device.tf32_peak),
+                                       std::pair("fp8_tflops_dense", &device.f8_peak)}) {
+      PLUTO_ASSIGN(const std::optional<double> tflops, table.amount(row, column));
+      if (tflops && *tflops > 0) *peak = FlopsPerSecond(*tflops * kTera);
+    }
+    device.generation = table.text(row, "generation");
+    PLUTO_ASSIGN(const std::optional<double> processors, table.amount(row, "multiprocessors"));
+    device.multiprocessors = static_cast<int>(processors.value_or(0));
+    PLUTO_ASSIGN(const std::optional<double> cache, table.amount(row, "cache_MB"));
+    device.cache = Bytes(std::llround(cache.value_or(0) * kMega));
 
     DeviceNotes notes;
     if (const std::string link = table.text(row, "link"); !link.empty()) {

@@ -31,6 +31,11 @@ Value to_value(const DeviceSpec& device) {
       .set("memory_bytes", device.memory.value())
       .set("memory_bandwidth_bytes_per_s", device.memory_bandwidth.value())
       .set("peak_flops_per_s", std::move(peak));
+  if (!device.generation.empty()) value.set("generation", device.generation);
+  if (device.multiprocessors > 0) value.set("multiprocessors", device.multiprocessors);
+  if (device.cache.value() > 0) value.set("cache_bytes", device.cache.value());
+  if (device.tf32_peak) value.set("tf32_flops_per_s", device.tf32_peak->value());
+  if (device.f8_peak) value.set("f8_flops_per_s", device.f8_peak->value());
   return value;
 }
 
@@ -77,6 +82,18 @@ Result<DeviceSpec> read_device(ObjectReader& reader) {
     PLUTO_ASSIGN(const double flops, peaks.number(name));
     device.peak[dtype] = FlopsPerSecond(flops);
   }
+  PLUTO_ASSIGN(const auto generation, reader.optional_string("generation"));
+  device.generation = generation.value_or("");
+  if (reader.optional("multiprocessors") != nullptr) {
+    PLUTO_ASSIGN(device.multiprocessors, read_int(reader, "multiprocessors"));
+  }
+  if (reader.optional("cache_bytes") != nullptr) {
+    PLUTO_ASSIGN(device.cache, read_bytes(reader, "cache_bytes"));
+  }
+  PLUTO_ASSIGN(const auto tf32, reader.optional_number("tf32_flops_per_s"));
+  if (tf32) device.tf32_peak = FlopsPerSecond(*tf32);
+  PLUTO_ASSIGN(const auto f8, reader.optional_number("f8_flops_per_s"));
+  if (f8) device.f8_peak = FlopsPerSecond(*f8);
   return device;
 }
 

@@ -26,6 +26,12 @@ struct DeviceSpec {
   Bytes memory;
   BytesPerSecond memory_bandwidth;
   std::map<DType, FlopsPerSecond> peak;  ///< absent: the device does not have it
+  /// What the time of a small op depends on; unset or 0 where unknown, and on CPUs.
+  std::string generation;                   ///< "Volta", "Ampere", "CDNA 2"
+  int multiprocessors = 0;                  ///< streaming multiprocessors or compute units
+  Bytes cache;                              ///< second level, shared by all multiprocessors
+  std::optional<FlopsPerSecond> tf32_peak;  ///< of f32 products rounded to TF32
+  std::optional<FlopsPerSecond> f8_peak;    ///< of 8-bit floating products
   bool operator==(const DeviceSpec&) const = default;
 };
 

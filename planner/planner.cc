@@ -160,10 +160,11 @@ class Search {
     for (auto& plan : best_) {
       if (plan) all.push_back(std::move(*plan));
     }
-    const auto feasible = std::ranges::stable_partition(all, &RankedPlan::meets_limits);
-    const bool found = feasible.begin() != all.begin();
+    const auto misses = std::stable_partition(
+        all.begin(), all.end(), [](const RankedPlan& plan) { return plan.meets_limits; });
+    const bool found = misses != all.begin();
     if (found) {
-      all.erase(feasible.begin(), feasible.end());
+      all.erase(misses, all.end());
       std::ranges::sort(all, [&](const auto& a, const auto& b) { return better(job_, a, b); });
     } else {
       auto nearest = nearest_misses(job_, all);

@@ -81,10 +81,10 @@ Result<std::unique_ptr<Kernel>> cross_entropy_backward(const KernelRequest& requ
   if (!all_f32(request)) return unsupported("types other than f32");
   const TensorType& type = request.signature.inputs[0];
   const Rows rows = rows_of(request, type);
-  const double positions = static_cast<double>(type.shape.elements() / rows.width);
+  const std::int64_t positions = type.shape.elements() / rows.width;
   return make_kernel(context, [=](const KernelArguments& a) {
     const std::int32_t* labels = input<std::int32_t>(a, 1);
-    const float scale = static_cast<float>(a.scalars.loss_scale / positions);
+    const float scale = static_cast<float>(a.scalars.loss_scale / static_cast<double>(positions));
     parallel_rows(context.threads, rows.count, rows.width,
                   [&](std::int64_t begin, std::int64_t end) {
                     for (std::int64_t r = begin; r < end; ++r) {

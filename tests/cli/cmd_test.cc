@@ -174,8 +174,8 @@ TEST_F(LoopTest, AnInterruptKeepsACheckpointAndExits130) {
 class VerbsTest : public testing::CommandTest {};
 
 TEST_F(VerbsTest, EveryVerbHasHelpThatLeadsWithItsUsage) {
-  for (const char* verb :
-       {"doctor", "inspect", "profile", "predict", "search", "run", "report", "db", "catalog"}) {
+  for (const char* verb : {"doctor", "inspect", "profile", "predict", "search", "run", "report",
+                           "db", "catalog", "validate"}) {
     const testing::CommandResult result = run({verb, "--help"});
     EXPECT_EQ(result.exit, 0) << verb;
     EXPECT_NE(result.out.find("Usage: "), std::string::npos) << verb;
@@ -189,6 +189,18 @@ TEST_F(VerbsTest, ReadOnlyVerbsSpeakJson) {
   EXPECT_EQ(at(run_json({"db"}), "schema").as_string(), "pluto.db/1");
   EXPECT_EQ(at(run_json({"db", "runs"}), "schema").as_string(), "pluto.db.runs/1");
   EXPECT_EQ(at(run_json({"db", "export"}), "schema").as_string(), "pluto.measurements/1");
+}
+
+TEST_F(VerbsTest, ValidateHoldsItsErrorsOnPublishedSteps) {
+  const Value result = run_json({"validate"});
+  EXPECT_EQ(at(result, "schema").as_string(), "pluto.validate/1");
+  EXPECT_GE(at(result, "families").as_array().size(), 5U);
+  EXPECT_GT(at(at(result, "all"), "steps").as_integer(), 1700);
+  EXPECT_LE(at(at(result, "all"), "median").as_number(), 0.10);
+  EXPECT_LE(at(at(result, "all"), "p90").as_number(), 0.25);
+  const testing::CommandResult wrong = run({"validate", "megatrn"});
+  EXPECT_EQ(wrong.exit, 2);
+  EXPECT_NE(wrong.err.find("megatron"), std::string::npos) << wrong.err;
 }
 
 TEST_F(VerbsTest, DoctorNamesEachBackendAndTheLauncher) {

@@ -22,6 +22,16 @@ TEST(ApplySettingTest, SetsWhatItNames) {
   EXPECT_EQ(job.learning_rate.peak, 0.25);
 }
 
+TEST(ApplySettingTest, WhatIsFixedIsNoLongerChosenUpToAMaximum) {
+  TrainingJob job;
+  job.max_ranks = 8;
+  job.max_global_batch = 4096;
+  ASSERT_TRUE(apply_setting(job, "ranks=2").ok());
+  ASSERT_TRUE(apply_setting(job, "global_batch=256").ok());
+  EXPECT_FALSE(job.max_ranks.has_value());
+  EXPECT_FALSE(job.max_global_batch.has_value());
+}
+
 TEST(ApplySettingTest, RefusesWhatItCannotRead) {
   for (const char* bad : {"ranks=0", "ranks=-1", "ranks=two", "ranks=", "ranks", "micro_batch=1.5",
                           "sync=gossip", "learning_rate=0", "learning_rate=fast", "colour=red",

@@ -71,6 +71,20 @@ TEST_F(Predictor, PriceIsThatOfWholeNodesForTheTime) {
               prediction.time_to_target.p90 / prediction.time_to_target.p50, 1e-12);
 }
 
+TEST_F(Predictor, AFrameworkReservesWhatItsAllocatorHolds) {
+  plan.cluster.instance.node.device.memory = Bytes(std::int64_t{1} << 30);
+  costs.workspace = Bytes(3 << 20);
+  const auto memory = predict_framework_memory(model, plan, costs);
+  ASSERT_TRUE(memory.ok() && memory->has_value());
+  // The small tensors share one segment of 2 MiB, the scratch of an op has one of 20 MiB.
+  EXPECT_EQ((*memory)->reserved, Bytes(22 << 20));
+  EXPECT_GT((*memory)->allocated, costs.workspace);
+  plan.cluster.instance.node.device.memory = Bytes(21 << 20);
+  const auto short_of_it = predict_framework_memory(model, plan, costs);
+  ASSERT_TRUE(short_of_it.ok());
+  EXPECT_FALSE(short_of_it->has_value());
+}
+
 TEST_F(Predictor, TheSpreadCombinesTheTermsAndTheRun) {
   const auto prediction = predicted();
   const double term = least_spread(Evidence::kMeasured);

@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -12,6 +13,8 @@
 namespace pluto {
 namespace {
 
+using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::test_cluster;
 
 const std::string kShipped = std::string(PLUTO_SOURCE_DIR) + "/data/efficiency.json";
@@ -98,6 +101,94 @@ TEST_F(RooflineSource, AFasterDeviceIsNeverSlower) {
                 source->op(linear(features, batch), gpu, 1).time);
     }
   }
+}
+
+class SurfaceSource : public RooflineSource {
+ protected:
+  void SetUp() override {
+    RooflineSource::SetUp();
+    v100.name = "V100 PCIe";
+    v100.generation = "Volta";
+    v100.memory_bandwidth = BytesPerSecond(9e11);
+    v100.peak = {{DType::kF32, FlopsPerSecond(14e12)}, {DType::kF16, FlopsPerSecond(112e12)}};
+    v100.multiprocessors = 80;
+    v100.cache = Bytes(6'000'000);
+  }
+  static std::unique_ptr<CostSource> with(RooflineOptions options) {
+    options.surfaces_path = std::string(PLUTO_SOURCE_DIR) + "/data/op_surfaces.json";
+    auto made = make_roofline_source(kShipped, options);
+    EXPECT_TRUE(made.ok()) << made.error().message;
+    return std::move(*made);
+  }
+  DeviceSpec v100;
+};
+
+TEST_F(SurfaceSource, TheNearestMeasurementAnswersAndSaysSo) {
+  const auto costs = with({});
+  const auto own = costs->op(linear(4096, 4096), v100, 1);
+  EXPECT_EQ(own.evidence, Evidence::kCalibrated);
+  // 137 GFLOP at 80 to 100 % of 14 TFLOP/s
+  EXPECT_GT(own.time.value(), 2.0 * 4096 * 4096 * 4096 / 14e12);
+  EXPECT_LT(own.time.value(), 2.0 * 4096 * 4096 * 4096 / (0.8 * 14e12));
+  auto sister = v100;
+  sister.name = "Titan V";
+  const auto generation = costs->op(linear(4096, 4096), sister, 1);
+  EXPECT_EQ(generation.evidence, Evidence::kDatasheet);
+  EXPECT_NEAR(generation.time / own.time, 1, 0.2);
+  auto stranger = sister;
+  stranger.generation = "Rubin";
+  EXPECT_EQ(costs->op(linear(4096, 4096), stranger, 1).evidence, Evidence::kDatasheet);
+  EXPECT_THAT(costs->op_basis(v100), HasSubstr("gemm"));
+  EXPECT_THAT(costs->op_basis(v100), HasSubstr("measured on this device"));
+  EXPECT_THAT(costs->op_basis(sister), Not(HasSubstr("this device")));
+  EXPECT_THAT(costs->op_basis(sister), HasSubstr("measured on its generation"));
+  EXPECT_THAT(costs->op_basis(stranger), HasSubstr("measured on other devices"));
+}
+
+TEST_F(SurfaceSource, WithoutMultiprocessorsTheFractionsOfThePeakRemain) {
+  const auto costs = with({});
+  EXPECT_EQ(costs->op(linear(4096, 64), gpu, 1).time, source->op(linear(4096, 64), gpu, 1).time);
+  auto cpu = v100;
+  cpu.kind = DeviceKind::kCpu;
+  EXPECT_EQ(costs->op(linear(4096, 64), cpu, 1).time, source->op(linear(4096, 64), cpu, 1).time);
+  EXPECT_EQ(costs->op_basis(cpu), "");
+}
+
+TEST_F(SurfaceSource, TensorCoresAreFasterWhereTheyAre) {
+  const auto plain = with({}), tf32 = with({.tf32 = true});
+  EXPECT_LT(plain->op(linear(4096, 4096, DType::kF16), v100, 1).time.value(),
+            0.3 * plain->op(linear(4096, 4096), v100, 1).time.value());
+  EXPECT_EQ(tf32->op(linear(4096, 4096), v100, 1).time,
+            plain->op(linear(4096, 4096), v100, 1).time);
+  v100.tf32_peak = FlopsPerSecond(56e12);
+  const auto fast = tf32->op(linear(4096, 4096), v100, 1);
+  EXPECT_LT(fast.time.value(), 0.6 * plain->op(linear(4096, 4096), v100, 1).time.value());
+  EXPECT_EQ(fast.evidence, Evidence::kDatasheet);
+}
+
+TEST_F(SurfaceSource, ABetterDeviceIsNeverSlowerAndASmallOpCostsItsStart) {
+  const auto costs = with({});
+  for (const auto batch : {1, 16, 256, 4096}) {
+    for (const auto features : {16, 256, 2048}) {
+      auto faster = v100;
+      faster.peak[DType::kF32] = FlopsPerSecond(28e12);
+      const auto time = costs->op(linear(features, batch), v100, 1).time;
+      EXPECT_LE(costs->op(linear(features, batch), faster, 1).time, time);
+      faster.memory_bandwidth = BytesPerSecond(18e11);
+      EXPECT_LE(costs->op(linear(features, batch), faster, 1).time, time);
+      EXPECT_GE(time.value(), 1e-6);
+    }
+  }
+}
+
+TEST_F(SurfaceSource, EagerAttentionCostsItsScores) {
+  const TensorType q{Shape{{1024, 768}}, DType::kF16, 1}, lse{Shape{{12, 1024}}, DType::kF32, 1};
+  const OpSignature attention{OpKind::kAttention, OpPass::kForward, AttentionAttrs{12, 12, false},
+                              {q, q, q},          {q, lse},         8};
+  const auto fused = with({})->op(attention, v100, 1);
+  const auto eager = with({.eager_attention = true})->op(attention, v100, 1);
+  EXPECT_GT(eager.time.value(), 2 * fused.time.value());
+  EXPECT_EQ(fused.evidence, Evidence::kDatasheet);  // borrowed from gemm
 }
 
 TEST_F(RooflineSource, AViewOfTheSameBytesIsFree) {

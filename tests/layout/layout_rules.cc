@@ -20,12 +20,23 @@ struct Owner {
 
 const std::vector<Owner>& owners() {
   static const std::vector<Owner> kOwners = {
-      {"fmt/", {}, true},       {"rapidjson/", {"base"}},  {"yaml-cpp/", {"base"}},
-      {"sqlite3.h", {"db"}},    {"Eigen/", {"costmodel"}}, {"boost/", {"planner"}},
-      {"CLI/", {"cli"}},        {"mpi.h", {"runtime"}},    {"dnnl", {"runtime"}},
-      {"oneapi/", {"runtime"}}, {"cuda", {"runtime"}},     {"cublas", {"runtime"}},
-      {"cudnn", {"runtime"}},   {"cub/", {"runtime"}},     {"nccl", {"runtime"}},
-      {"omp.h", {"runtime"}},   {"zlib.h", {"executor"}},
+      {"fmt/", {}, true},
+      {"rapidjson/", {"base"}},
+      {"yaml-cpp/", {"base"}},
+      {"sqlite3.h", {"db"}},
+      {"Eigen/", {"costmodel"}},
+      {"boost/", {"planner"}},
+      {"CLI/", {"cli"}},
+      {"mpi.h", {"runtime"}},
+      {"dnnl", {"runtime"}},
+      {"oneapi/", {"runtime"}},
+      {"cuda", {"runtime"}},
+      {"cublas", {"runtime"}},
+      {"cudnn", {"runtime"}},
+      {"cub/", {"runtime"}},
+      {"nccl", {"runtime"}},
+      {"omp.h", {"runtime"}},
+      {"zlib.h", {"executor", "bench"}},
   };
   return kOwners;
 }

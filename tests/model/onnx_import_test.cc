@@ -1,4 +1,5 @@
 // Small graphs: what exporters write, and what is refused.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -14,10 +15,12 @@ namespace pluto {
 namespace {
 
 using testing::attribute;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::Integers;
 using ::testing::IsEmpty;
 using testing::OnnxBytes;
+using ::testing::SizeIs;
 constexpr std::int64_t kN = OnnxBytes::kSymbolic;
 
 Result<ImportedModel> import(const OnnxBytes& bytes) {
@@ -162,6 +165,90 @@ TEST(OnnxImport, FollowsTheBatchThroughAttentionAtAnyExportedBatch) {
   }
 }
 
+/// What torch's nn.MultiheadAttention ends with: tokens and batch merged for one Gemm, tokens
+/// first. `written`: the batch in the constants.
+OnnxBytes merged_tokens(std::int64_t batch, std::int64_t written) {
+  OnnxBytes b;
+  b.input("x", {batch, 7, 12}).weight("w", {4, 12}).weight("b", {4});
+  b.integers("flat", {7 * written, 12}).integers("apart", {7, written, 4});
+  b.node("Transpose", {"x"}, {"tbd"}, {attribute("perm", Integers{1, 0, 2})});
+  b.node("Reshape", {"tbd", "flat"}, {"f"});
+  b.node("Gemm", {"f", "w", "b"}, {"g"}, {attribute("transB", 1)});
+  b.node("Reshape", {"g", "apart"}, {"tbo"});
+  b.node("Transpose", {"tbo"}, {"y"}, {attribute("perm", Integers{1, 0, 2})}).output("y");
+  return b;
+}
+
+TEST(OnnxImport, FollowsTheBatchMergedBehindTheTokens) {
+  const auto at_two = import(merged_tokens(2, 2));
+  ASSERT_TRUE(at_two.ok()) << at_two.error().message;
+  const Graph& g = at_two->model.graph;
+  EXPECT_EQ(kinds(g), std::vector{OpKind::kLinear});  // (7,12) per sample throughout
+  EXPECT_EQ(g.tensor(at_two->model.logits).type.shape, (Shape{{7, 4}}));
+  for (std::int64_t batch : {1, 3, 7, 32}) {
+    const auto other = import(merged_tokens(batch, batch));
+    ASSERT_TRUE(other.ok()) << batch << ": " << other.error().message;
+    EXPECT_EQ(other->model.graph.fingerprint(), g.fingerprint());
+    EXPECT_THAT(other->warnings, SizeIs(1));  // no loss
+  }
+}
+
+TEST(OnnxImport, ReadsTheBatchOfTheExportWhereTheInputHasAnother) {
+  const auto same = import(merged_tokens(2, 2));
+  ASSERT_TRUE(same.ok()) << same.error().message;
+  for (const auto& [batch, written] :
+       {std::pair<std::int64_t, std::int64_t>{32, 1}, {1, 32}, {kN, 1}, {kN, 5}, {7, 5}}) {
+    const auto other = import(merged_tokens(batch, written));
+    ASSERT_TRUE(other.ok()) << batch << " " << written << ": " << other.error().message;
+    EXPECT_EQ(other->model.graph.fingerprint(), same->model.graph.fingerprint());
+    EXPECT_THAT(other->warnings,
+                ElementsAre(HasSubstr("no loss"),
+                            HasSubstr(fmt::format("node 'make_f' (Reshape) still has the batch of "
+                                                  "the export, {};",
+                                                  written))));
+  }
+}
+
+TEST(OnnxImport, RefusesTwoBatchesOfAnExport) {
+  OnnxBytes b;
+  b.input("x", {8, 6}).integers("two", {2, 6}).integers("three", {3, 6});
+  b.node("Reshape", {"x", "two"}, {"h"}).node("Reshape", {"h", "three"}, {"y"}).output("y");
+  const auto imported = import(b);
+  ASSERT_FALSE(imported.ok());
+  EXPECT_THAT(imported.error().message,
+              HasSubstr("node 'make_y' (Reshape): it is written for a batch of 3, nodes before it "
+                        "for 2"));
+}
+
+TEST(OnnxImport, FollowsASymbolicBatchBehindTheTokens) {
+  OnnxBytes b;
+  b.input("x", {kN, 7, 12}).weight("w", {12, 4});
+  b.integers("zero", {0}).integers("seven", {7}).integers("width", {12}).integers("out", {4});
+  b.node("Shape", {"x"}, {"shape"}).node("Gather", {"shape", "zero"}, {"n"});
+  b.node("Mul", {"n", "seven"}, {"n7"});
+  b.node("Concat", {"n7", "width"}, {"flat"}, {attribute("axis", 0)});
+  b.node("Concat", {"seven", "n", "out"}, {"apart"}, {attribute("axis", 0)});
+  b.node("Transpose", {"x"}, {"tbd"}, {attribute("perm", Integers{1, 0, 2})});
+  b.node("Reshape", {"tbd", "flat"}, {"f"}).node("Gemm", {"f", "w"}, {"g"});
+  b.node("Reshape", {"g", "apart"}, {"tbo"});
+  b.node("Transpose", {"tbo"}, {"y"}, {attribute("perm", Integers{1, 0, 2})}).output("y");
+  const auto imported = import(b);
+  ASSERT_TRUE(imported.ok()) << imported.error().message;
+  EXPECT_EQ(kinds(imported->model.graph), std::vector{OpKind::kLinear});
+  EXPECT_EQ(imported->model.graph.tensor(imported->model.logits).type.shape, (Shape{{7, 4}}));
+}
+
+TEST(OnnxImport, DoesNotAddTensorsWhoseBatchIsElsewhere) {
+  OnnxBytes b;  // (3*2,8) from (3,batch,8) and from (batch,3,8)
+  b.input("x", {2, 3, 8}).integers("s", {6, 8});
+  b.node("Transpose", {"x"}, {"t"}, {attribute("perm", Integers{1, 0, 2})});
+  b.node("Reshape", {"t", "s"}, {"behind"}).node("Reshape", {"x", "s"}, {"leading"});
+  b.node("Add", {"behind", "leading"}, {"y"}).output("y");
+  const auto imported = import(b);
+  ASSERT_FALSE(imported.ok());
+  EXPECT_THAT(imported.error().message, HasSubstr("node 'make_y' (Add): sums of activations of"));
+}
+
 TEST(OnnxImport, FollowsASymbolicBatchThroughShapeArithmetic) {
   OnnxBytes b;
   b.input("x", {kN, 6, 4, 4}).weight("token", {1, 1, 6}).weight("w", {6, 10});
@@ -264,6 +351,66 @@ TEST(OnnxImport, ComputesAutomaticPadding) {
   EXPECT_EQ(imported->model.graph.tensor(imported->model.logits).type.shape, (Shape{{4, 5, 5}}));
 }
 
+TEST(OnnxImport, TakesZerosAroundAnImageIntoTheNodeThatReadsThem) {
+  const auto padded = [](const char* kind, std::vector<std::string> operands,
+                         std::vector<std::string> attributes) {
+    OnnxBytes b;
+    b.input("x", {2, 4, 8, 8}).weight("w", {4, 4, 3, 3});
+    b.integers("pads", {0, 0, 1, 2, 0, 0, 0, 1}).node("Pad", {"x", "pads"}, {"p"});
+    operands.insert(operands.begin(), "p");
+    return b.node(kind, operands, {"y"}, attributes).output("y");
+  };
+  const std::string window = attribute("kernel_shape", Integers{3, 3});
+  const auto pool = import(padded("AveragePool", {}, {window}));
+  ASSERT_TRUE(pool.ok()) << pool.error().message;
+  const Graph& g = pool->model.graph;
+  ASSERT_EQ(kinds(g), std::vector{OpKind::kAvgPool});
+  EXPECT_TRUE(std::get<PoolAttrs>(g.ops()[0].attrs).count_include_pad);
+  EXPECT_EQ(g.tensor(pool->model.logits).type.shape, (Shape{{4, 7, 9}}));
+  const auto conv =
+      import(padded("Conv", {"w"}, {window, attribute("pads", Integers{1, 1, 1, 1})}));
+  ASSERT_TRUE(conv.ok()) << conv.error().message;
+  EXPECT_EQ(conv->model.graph.tensor(conv->model.logits).type.shape, (Shape{{4, 9, 11}}));
+  // Another mean, or another maximum: the padding does not belong to them.
+  const std::vector<std::vector<std::string>> others = {
+      {window, attribute("pads", Integers{1, 1, 1, 1})}, {window, attribute("ceil_mode", 1)}};
+  for (const auto& attributes : others) {
+    const auto other = import(padded("AveragePool", {}, attributes));
+    ASSERT_FALSE(other.ok());
+    EXPECT_THAT(other.error().message, HasSubstr("node 'make_p' (Pad)"));
+  }
+  EXPECT_FALSE(import(padded("MaxPool", {}, {window})).ok());
+}
+
+TEST(OnnxImport, RefusesPaddingThatIsNotZerosAroundAnImage) {
+  for (int trial = 0; trial < 3; ++trial) {
+    OnnxBytes b;
+    b.input("x", {2, 4, 8, 8}).weight("w", {4, 4, 3, 3}).scalar("one", 1);
+    b.integers("pads", {0, trial == 0 ? 1 : 0, 1, 1, 0, 0, 1, 1});
+    b.node("Pad", {"x", "pads", trial == 1 ? "one" : ""}, {"p"},
+           {attribute("mode", std::string(trial == 2 ? "reflect" : "constant"))});
+    b.node("Conv", {"p", "w"}, {"y"}).output("y");
+    const auto imported = import(b);
+    ASSERT_FALSE(imported.ok());
+    EXPECT_THAT(imported.error().message, HasSubstr("node 'make_p' (Pad)"));
+  }
+}
+
+TEST(OnnxImport, SaysHowManyNormsAnExportFolded) {
+  OnnxBytes b;  // as torch names them; the second norm could not be folded
+  b.input("x", {2, 3, 8, 8}).weight("onnx::Conv_7", {4, 3, 1, 1}).weight("onnx::Conv_8", {4});
+  b.weight("conv.weight", {4, 4, 1, 1});
+  for (const char* name : {"scale", "shift", "mean", "var"}) b.weight(name, {4});
+  b.node("Conv", {"x", "onnx::Conv_7", "onnx::Conv_8"}, {"c"});
+  b.node("BatchNormalization", {"c", "scale", "shift", "mean", "var"}, {"n"});
+  b.node("Conv", {"n", "conv.weight"}, {"y"}).output("y");
+  const auto imported = import(b);
+  ASSERT_TRUE(imported.ok()) << imported.error().message;
+  EXPECT_THAT(imported->warnings,
+              ElementsAre(HasSubstr("no loss"),
+                          HasSubstr("the export folded norms into 1 of 2 convolutions")));
+}
+
 struct Refused {
   const char* what;
   OnnxBytes bytes;
@@ -281,11 +428,21 @@ TEST(OnnxImport, NamesTheNodeItRefuses) {
   cases.push_back({"batch lost", image().integers("s", {8, 64}).node("Reshape", {"x", "s"}, {"y"}),
                    ""});  // 2*4 x 64: the batch is the outer part of the first axis
   cases.push_back({"batch mixed",
-                   image()
-                       .node("Transpose", {"x"}, {"t"}, {attribute("perm", Integers{1, 0, 2, 3})})
-                       .integers("s", {8, 64})
+                   OnnxBytes()
+                       .input("x", {2, 3, 8})
+                       .node("Transpose", {"x"}, {"t"}, {attribute("perm", Integers{1, 0, 2})})
+                       .integers("s", {2, 24})
                        .node("Reshape", {"t", "s"}, {"y"}),
                    "node 'make_y' (Reshape): the batch would be mixed"});
+  cases.push_back({"product over the batch",
+                   OnnxBytes()
+                       .input("x", {2, 3, 8})
+                       .weight("w", {16, 4})
+                       .node("Transpose", {"x"}, {"t"}, {attribute("perm", Integers{1, 0, 2})})
+                       .integers("s", {3, 16})
+                       .node("Reshape", {"t", "s"}, {"f"})
+                       .node("Gemm", {"f", "w"}, {"y"}),
+                   "node 'make_y' (Gemm): the product would sum over the batch"});
   cases.push_back(
       {"batch cut",
        image().integers("a", {0}).integers("e", {1}).node("Slice", {"x", "a", "e", "a"}, {"y"}),
@@ -373,6 +530,7 @@ TEST(OnnxFold, LeavesAProductThatIsUsedTwice) {
 
 TEST(OnnxActivation, KnowsItsAxesWithoutTheBatch) {
   const OnnxActivation plain{TensorId(0), {7, 1, 12}, 1, 1}, merged{TensorId(0), {3, 7, 4}, 0, 1};
+  EXPECT_EQ(plain.outer, 1);
   EXPECT_EQ(plain.sample_shape(), (Shape{{7, 12}}));
   EXPECT_EQ(plain.sample_axis(2), 1u);
   EXPECT_EQ(plain.sample_axis(-3), 0u);

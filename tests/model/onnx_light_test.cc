@@ -3,8 +3,8 @@
 
 #include "base/document.h"
 #include "model/model_source.h"
+#include "model/multiply_adds.h"
 #include "model/onnx_file.h"
-#include "model/op_schema.h"
 #include "model/training_graph.h"
 #include "tests/support/temporary_folder.h"
 
@@ -13,19 +13,6 @@ namespace {
 
 std::string path_of(const std::string& name) {
   return std::string(PLUTO_SOURCE_DIR) + "/tests/model/data/light/light_" + name + ".onnx";
-}
-
-/// Multiply-adds of one sample, 10^9, in convolutions and products; biases not counted.
-double gmacs(const Graph& graph) {
-  double products = 0;
-  for (const Op& op : graph.ops()) {
-    if (op.kind != OpKind::kConv2d && op.kind != OpKind::kLinear && op.kind != OpKind::kMatMul)
-      continue;
-    products += op_work(graph, op, 1).flops.value();
-    const bool bias = op.kind != OpKind::kMatMul && op.inputs.size() > 2;
-    if (bias) products -= static_cast<double>(graph.tensor(op.outputs[0]).type.shape.elements());
-  }
-  return products / 2e9;
 }
 
 // Parameters: counted from the files by a separate script (all weights that convolutions, products
@@ -51,7 +38,7 @@ TEST(OnnxLight, HasThePublishedSizesAndCanBeTrained) {
     ASSERT_TRUE(imported.ok()) << imported.error().message;
     const ModelGraph& model = imported->model;
     EXPECT_EQ(parameter_count(model.graph), light.parameters);
-    EXPECT_NEAR(gmacs(model.graph), light.gmac, 0.002);
+    EXPECT_NEAR(multiply_adds(model.graph) / 1e9, light.gmac, 0.002);
     EXPECT_EQ(imported->origin, "onnx");
     ASSERT_TRUE(model.loss.valid());
     EXPECT_EQ(model.graph.tensor(model.logits).type.shape, (Shape{{1000}}));
@@ -73,7 +60,7 @@ TEST(OnnxLight, KeepsItsSizesAtAnotherBatch) {
     const auto imported = import_onnx(folder.write("batch32.onnx", bytes));
     ASSERT_TRUE(imported.ok()) << imported.error().message;
     EXPECT_EQ(parameter_count(imported->model.graph), light.parameters);
-    EXPECT_NEAR(gmacs(imported->model.graph), light.gmac, 0.002);
+    EXPECT_NEAR(multiply_adds(imported->model.graph) / 1e9, light.gmac, 0.002);
   }
 }
 

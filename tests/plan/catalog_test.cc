@@ -32,6 +32,11 @@ TEST(CatalogTest, DeviceFactsAreThoseOfTheDatasheet) {
   EXPECT_DOUBLE_EQ(h100->peak.at(DType::kF32).value(), 67e12);
   EXPECT_DOUBLE_EQ(h100->peak.at(DType::kBF16).value(), 989e12);
   EXPECT_DOUBLE_EQ(h100->peak.at(DType::kF16).value(), 989e12);
+  EXPECT_DOUBLE_EQ(h100->tf32_peak->value(), 494.5e12);
+  EXPECT_DOUBLE_EQ(h100->f8_peak->value(), 1979e12);
+  EXPECT_EQ(h100->generation, "Hopper");
+  EXPECT_EQ(h100->multiprocessors, 132);
+  EXPECT_EQ(h100->cache, Bytes(50'000'000));
   const auto v100 = installed().device("V100 SXM2");
   ASSERT_TRUE(v100.ok());
   EXPECT_FALSE(v100->peak.contains(DType::kBF16)) << "this card has no bf16";

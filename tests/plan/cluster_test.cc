@@ -36,6 +36,12 @@ TEST(ClusterTest, JsonReadsBackAsTheSameCluster) {
   cluster.instance.node.device.peak.clear();
   EXPECT_EQ(*round_trip(), cluster);
   cluster.instance.node.network.interfaces = 4;
+  auto& device = cluster.instance.node.device;
+  device.generation = "Ampere";
+  device.multiprocessors = 108;
+  device.cache = Bytes(40'000'000);
+  device.tf32_peak = FlopsPerSecond(156e12);
+  device.f8_peak = FlopsPerSecond(624e12);
   EXPECT_EQ(*round_trip(), cluster);
   const Value instance = *parse_json(to_json(to_value(cluster.instance)), "i.json");
   EXPECT_EQ(*instance_from_value(instance, "i.json"), cluster.instance);

@@ -17,7 +17,7 @@ static void f32_to_bf16(const float* x, std::uint16_t* y, std::int64_t n) {
 
 #if PLUTO_LANES > 4  // F16C
 typedef float Octet __attribute__((vector_size(32), aligned(4), may_alias));
-typedef short HalfOctet __attribute__((vector_size(16), aligned(2), may_alias));
+typedef std::int16_t HalfOctet __attribute__((vector_size(16), aligned(2), may_alias));
 
 static void f16_to_f32(const std::uint16_t* x, float* y, std::int64_t n) {
   std::int64_t i = 0;
@@ -26,7 +26,7 @@ static void f16_to_f32(const std::uint16_t* x, float* y, std::int64_t n) {
         __builtin_ia32_vcvtph2ps256(*reinterpret_cast<const HalfOctet*>(x + i));
   }
   for (; i < n; ++i) {
-    const HalfOctet one = {static_cast<short>(x[i])};
+    const HalfOctet one = {static_cast<std::int16_t>(x[i])};
     y[i] = __builtin_ia32_vcvtph2ps256(one)[0];
   }
 }
@@ -43,6 +43,9 @@ static void f32_to_f16(const float* x, std::uint16_t* y, std::int64_t n) {
   }
 }
 #else
+// NOLINTBEGIN(readability-identifier-naming, cppcoreguidelines-avoid-non-const-global-variables):
+// functions that are absent
 constexpr void (*f16_to_f32)(const std::uint16_t*, float*, std::int64_t) = nullptr;
 constexpr void (*f32_to_f16)(const float*, std::uint16_t*, std::int64_t) = nullptr;
+// NOLINTEND(readability-identifier-naming, cppcoreguidelines-avoid-non-const-global-variables)
 #endif

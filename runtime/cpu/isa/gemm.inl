@@ -5,7 +5,6 @@
 
 typedef float Vec __attribute__((vector_size(4 * PLUTO_LANES), aligned(4), may_alias));
 typedef float Quad __attribute__((vector_size(16), aligned(4), may_alias));
-typedef std::int32_t QuadMask __attribute__((vector_size(16)));
 
 constexpr std::int64_t kLanes = PLUTO_LANES;
 constexpr bool kManyRegisters = kLanes == 16;  // 32 of them
@@ -35,17 +34,16 @@ PLUTO_INLINE void transpose_quad(const float* line0, const float* line1, const f
                                  const float* line3, float* to, std::int64_t to_stride) {
   const Quad a = *reinterpret_cast<const Quad*>(line0), b = *reinterpret_cast<const Quad*>(line1);
   const Quad c = *reinterpret_cast<const Quad*>(line2), d = *reinterpret_cast<const Quad*>(line3);
-  const Quad ab_low = __builtin_shuffle(a, b, QuadMask{0, 4, 1, 5});
-  const Quad ab_high = __builtin_shuffle(a, b, QuadMask{2, 6, 3, 7});
-  const Quad cd_low = __builtin_shuffle(c, d, QuadMask{0, 4, 1, 5});
-  const Quad cd_high = __builtin_shuffle(c, d, QuadMask{2, 6, 3, 7});
-  *reinterpret_cast<Quad*>(to) = __builtin_shuffle(ab_low, cd_low, QuadMask{0, 1, 4, 5});
-  *reinterpret_cast<Quad*>(to + to_stride) =
-      __builtin_shuffle(ab_low, cd_low, QuadMask{2, 3, 6, 7});
+  const Quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+  const Quad ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Quad cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+  const Quad cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  *reinterpret_cast<Quad*>(to) = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
+  *reinterpret_cast<Quad*>(to + to_stride) = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
   *reinterpret_cast<Quad*>(to + 2 * to_stride) =
-      __builtin_shuffle(ab_high, cd_high, QuadMask{0, 1, 4, 5});
+      __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
   *reinterpret_cast<Quad*>(to + 3 * to_stride) =
-      __builtin_shuffle(ab_high, cd_high, QuadMask{2, 3, 6, 7});
+      __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
 }
 
 // Packs `lines` x `depth` of an operand into panels of kPanel lines: to[panel][k][line]. Missing

@@ -1,0 +1,82 @@
+#include "costmodel/transformer_costs.h"
+
+#include <fmt/format.h>
+
+#include "base/document.h"
+
+namespace pluto {
+
+namespace {
+
+constexpr std::array<const char*, kTransformerConstants> kNames = {
+    "gemm_fraction",    "gemm_ramp_elements", "gemm_ramp_depth",  "attention_fraction",
+    "element_fraction", "host_s_per_op",      "kernel_floor_s",   "collective_floor_s",
+    "send_floor_s",     "intra_fraction",     "network_fraction", "update_bytes",
+    "step_fixed_s",     "overlap_slowdown",   "tensor_exposed",   "fp8_gain",
+    "flash2_gain"};
+
+Result<double> positive(ObjectReader& reader, std::string_view key) {
+  PLUTO_ASSIGN(const double number, reader.number(key));
+  if (!(number > 0)) return reader.error(key, "must be positive");
+  return number;
+}
+
+}  // namespace
+
+const char* to_text(TransformerConstant constant) {
+  return kNames[static_cast<std::size_t>(constant)];
+}
+
+Result<TransformerCostTable> TransformerCostTable::load(const std::string& path) {
+  PLUTO_ASSIGN(const Value document, read_document(path));
+  PLUTO_ASSIGN(auto reader, ObjectReader::open(document, path));
+  PLUTO_ASSIGN(const auto schema, reader.integer("schema"));
+  if (schema != 1) return reader.error("schema", fmt::format("{} is not supported", schema));
+  PLUTO_TRY(reader.string("about"));
+  TransformerCostTable table;
+  PLUTO_ASSIGN(table.common_.step_spread, positive(reader, "step_spread"));
+  table.believed_.step_spread = table.common_.step_spread;
+  PLUTO_ASSIGN(const Value* constants, reader.object("constants"));
+  PLUTO_ASSIGN(auto common, ObjectReader::open(*constants, reader.place("constants")));
+  for (std::size_t i = 0; i < kTransformerConstants; ++i) {
+    PLUTO_ASSIGN(const Value* value, common.object(kNames[i]));
+    PLUTO_ASSIGN(auto one, ObjectReader::open(*value, common.place(kNames[i])));
+    PLUTO_ASSIGN(table.common_.value[i], positive(one, "value"));
+    PLUTO_ASSIGN(table.believed_.value[i], positive(one, "believed"));
+    PLUTO_ASSIGN(table.common_.spread[i], positive(one, "spread"));
+    PLUTO_TRY(one.string("source"));
+    PLUTO_TRY(one.finish());
+  }
+  PLUTO_TRY(common.finish());
+  table.believed_.spread = table.common_.spread;
+  PLUTO_ASSIGN(const Value* devices, reader.object("devices"));
+  PLUTO_ASSIGN(auto device_reader, ObjectReader::open(*devices, reader.place("devices")));
+  for (const auto& [match, unused] : devices->as_object()) {
+    PLUTO_ASSIGN(const Value* value, device_reader.object(match));
+    PLUTO_ASSIGN(auto one, ObjectReader::open(*value, device_reader.place(match)));
+    PLUTO_TRY(one.string("source"));
+    for (std::size_t i = 0; i < kTransformerConstants; ++i) {
+      PLUTO_ASSIGN(const auto number, one.optional_number(kNames[i]));
+      if (!number) continue;
+      if (!(*number > 0)) return one.error(kNames[i], "must be positive");
+      table.overrides_.push_back({match, static_cast<TransformerConstant>(i), *number});
+    }
+    PLUTO_TRY(one.finish());
+  }
+  PLUTO_TRY(reader.finish());
+  return table;
+}
+
+TransformerCosts TransformerCostTable::costs_for(const DeviceSpec& device) const {
+  TransformerCosts costs = common_;
+  std::string matched;
+  for (const Override& one : overrides_) {
+    if (device.name.find(one.match) == std::string::npos) continue;
+    if (matched.empty()) matched = one.match;
+    if (one.match != matched) break;
+    costs.value[static_cast<std::size_t>(one.constant)] = one.value;
+  }
+  return costs;
+}
+
+}  // namespace pluto

@@ -1,0 +1,33 @@
+#pragma once
+// Collectives of the transformer closed form over the two levels of a cluster.
+
+#include "costmodel/transformer_costs.h"
+#include "plan/cluster.h"
+
+namespace pluto {
+
+/// Times of collectives, in seconds. `group` ranks that are `stride` ranks apart take part; all
+/// groups of that kind run at once and share the network of their nodes.
+class TransformerLinks {
+ public:
+  TransformerLinks(const ClusterSpec& cluster, const TransformerCosts& costs);
+  /// Sum of `bytes` on every rank.
+  double all_reduce(double bytes, int group, int stride) const;
+  /// all_gather to `bytes` on every rank, or reduce_scatter of `bytes`.
+  double gather(double bytes, int group, int stride) const;
+  /// `bytes` to the rank `stride` further in a chain over `span` ranks: the slowest link of the
+  /// chain.
+  double send(double bytes, int stride, int span) const;
+
+ private:
+  struct Path {
+    double latency;  ///< of one pass round the group
+    double bandwidth;
+  };
+  Path path(int group, int stride) const;
+
+  int devices_;
+  double floor_, send_floor_, intra_alpha_, network_alpha_, intra_, network_, copy_;
+};
+
+}  // namespace pluto

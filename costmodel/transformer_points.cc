@@ -1,0 +1,191 @@
+#include "costmodel/transformer_points.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string_view>
+
+#include "base/csv.h"
+#include "base/document.h"
+
+namespace pluto {
+
+namespace {
+
+constexpr double kGiga = 1e9;
+constexpr double kMicro = 1e-6;
+constexpr double kGibibyte = 1024.0 * 1024 * 1024;
+constexpr std::array<std::string_view, 29> kColumns = {
+    "cluster",    "layers",       "hidden",         "heads",          "kv_heads",
+    "ffn",        "sequence",     "vocabulary",     "style",          "data",
+    "tensor",     "pipeline",     "context",        "interleave",     "sequence_parallel",
+    "shard",      "micro_batch",  "global_batch",   "recompute",      "precision",
+    "attention",  "overlap_data", "overlap_tensor", "gradient_bytes", "step_s",
+    "memory_GiB", "outcome",      "note",           "source"};
+
+/// Cells of one row; the first error stays.
+class Row {
+ public:
+  Row(const CsvTable& table, std::size_t row, std::string file)
+      : table_(table), row_(row), place_(fmt::format("{}:{}", file, table.line(row))) {}
+
+  std::string text(std::string_view column, std::string_view fallback = {}) const {
+    return table_.text(row_, column).value_or(std::string(fallback));
+  }
+  double number(std::string_view column, std::optional<double> fallback = {}) {
+    const auto cell = table_.text(row_, column);
+    if (!cell && fallback) return *fallback;
+    const auto value = table_.number(row_, column);
+    if (!value) return fail(column, cell ? "is no number" : "is missing");
+    return *value;
+  }
+  double positive(std::string_view column) {
+    const double value = number(column);
+    return error_ || value > 0 ? value : fail(column, "must be positive");
+  }
+  int whole(std::string_view column, std::optional<int> fallback = {}) {
+    const double value = fallback ? number(column, static_cast<double>(*fallback)) : number(column);
+    if (value != std::floor(value) || std::abs(value) > 1e9) {
+      return static_cast<int>(fail(column, "must be a whole number"));
+    }
+    return static_cast<int>(value);
+  }
+  bool flag(std::string_view column) {
+    const int value = whole(column, 0);
+    if (value != 0 && value != 1) fail(column, "must be 0, 1 or empty");
+    return value == 1;
+  }
+  template <class T>
+  T word(std::string_view column, std::string_view fallback, Result<T> (*parse)(std::string_view)) {
+    auto value = parse(text(column, fallback));
+    if (value.ok()) return *value;
+    fail(column, value.error().message);
+    return {};
+  }
+  double fail(std::string_view column, std::string_view why) {
+    if (!error_) error_ = invalid_input(fmt::format("{}: {}: {}", place_, column, why));
+    return 1;
+  }
+  Result<void> finish() const {
+    if (error_) return *error_;
+    return {};
+  }
+  const std::string& place() const { return place_; }
+
+ private:
+  const CsvTable& table_;
+  std::size_t row_;
+  std::string place_;
+  std::optional<Error> error_;
+};
+
+Result<CsvTable> read_table(const std::string& path) {
+  PLUTO_ASSIGN(const std::string text, read_file(path));
+  return CsvTable::parse(text, path);
+}
+
+TransformerShape read_shape(Row& row) {
+  TransformerShape shape =
+      TransformerShape::gpt(row.whole("layers"), row.whole("hidden"), row.whole("heads"),
+                            row.whole("sequence"), row.whole("vocabulary"));
+  shape.kv_heads = row.whole("kv_heads", shape.heads);
+  shape.ffn = row.whole("ffn", shape.ffn);
+  const std::string style = row.text("style", "gpt");
+  if (style == "llama") {
+    shape.gated = true;
+    shape.biases = shape.learned_positions = shape.tied_embedding = false;
+  } else if (style == "mpt") {
+    shape.biases = false;
+  } else if (style != "gpt") {
+    row.fail("style", "must be gpt, llama, mpt or empty");
+  }
+  return shape;
+}
+
+TransformerPlan read_plan(Row& row) {
+  TransformerPlan plan;
+  plan.data = row.whole("data", 1);
+  plan.tensor = row.whole("tensor", 1);
+  plan.pipeline = row.whole("pipeline", 1);
+  plan.context = row.whole("context", 1);
+  plan.interleave = row.whole("interleave", 1);
+  plan.sequence_parallel = row.flag("sequence_parallel");
+  plan.shard = row.whole("shard", 0);
+  plan.micro_batch = row.whole("micro_batch");
+  plan.global_batch = row.whole("global_batch");
+  plan.recompute = row.word("recompute", "none", &parse_recompute);
+  plan.precision = row.word("precision", "bf16", &parse_train_precision);
+  plan.attention = row.word("attention", "scores", &parse_attention_kernel);
+  plan.overlap_data = row.flag("overlap_data");
+  plan.overlap_tensor = row.flag("overlap_tensor");
+  plan.gradient_bytes = row.whole("gradient_bytes", 2);
+  return plan;
+}
+
+}  // namespace
+
+Result<std::map<std::string, NodeSpec>> read_transformer_nodes(
+    const std::string& path, std::span<const DeviceSpec> devices) {
+  PLUTO_ASSIGN(const CsvTable table, read_table(path));
+  std::map<std::string, NodeSpec> nodes;
+  for (std::size_t i = 0; i < table.rows(); ++i) {
+    Row row(table, i, path);
+    const std::string name = row.text("device");
+    const auto device = std::ranges::find(devices, name, &DeviceSpec::name);
+    if (device == devices.end())
+      row.fail("device", fmt::format("'{}' is not in the catalog", name));
+    NodeSpec node;
+    node.devices = row.whole("devices_per_node");
+    node.intra = {"inside the node", Seconds(row.positive("intra_alpha_us") * kMicro),
+                  BytesPerSecond(row.positive("intra_GBps") * kGiga)};
+    node.network = {"network", Seconds(row.positive("network_alpha_us") * kMicro),
+                    BytesPerSecond(row.positive("network_GBps") * kGiga), node.devices};
+    PLUTO_TRY(row.finish());
+    node.device = *device;
+    nodes[row.text("cluster")] = node;
+  }
+  return nodes;
+}
+
+Result<std::vector<TransformerRow>> read_transformer_points(
+    const std::string& path, const std::map<std::string, NodeSpec>& nodes) {
+  PLUTO_ASSIGN(const CsvTable table, read_table(path));
+  for (const auto& column : table.columns()) {
+    if (std::ranges::find(kColumns, column) == kColumns.end()) {
+      return invalid_input(fmt::format("{}:1: unknown column '{}'", path, column),
+                           "data/README.md lists the columns");
+    }
+  }
+  std::vector<TransformerRow> rows;
+  for (std::size_t i = 0; i < table.rows(); ++i) {
+    Row row(table, i, path);
+    TransformerRow one;
+    one.line = table.line(i);
+    one.point.shape = read_shape(row);
+    one.point.plan = read_plan(row);
+    one.point.step = Seconds(row.number("step_s", 0.0));
+    if (const double memory = row.number("memory_GiB", 0.0); memory > 0) {
+      one.memory = Bytes(static_cast<std::int64_t>(memory * kGibibyte));
+    }
+    const std::string outcome = row.text("outcome", "ran");
+    if (outcome != "ran" && outcome != "oom") row.fail("outcome", "must be oom, ran or empty");
+    one.out_of_memory = outcome == "oom";
+    one.cluster = row.text("cluster");
+    one.note = row.text("note");
+    one.source = row.text("source");
+    const auto node = nodes.find(one.cluster);
+    if (node == nodes.end()) row.fail("cluster", fmt::format("'{}' is not known", one.cluster));
+    PLUTO_TRY(row.finish());
+    PLUTO_TRY_AT(row.place(), check(one.point.shape, one.point.plan));
+    one.point.cluster.instance.name = one.cluster;
+    one.point.cluster.instance.node = node->second;
+    const int devices = node->second.devices;
+    one.point.cluster.nodes = (one.point.plan.devices() + devices - 1) / devices;
+    rows.push_back(std::move(one));
+  }
+  return rows;
+}
+
+}  // namespace pluto

@@ -1,0 +1,204 @@
+#include "costmodel/transformer_validation.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <set>
+#include <tuple>
+
+#include "base/statistics.h"
+#include "plan/catalog.h"
+
+namespace pluto {
+
+namespace {
+
+constexpr double kNoise = 0.07;
+constexpr std::size_t kThinning = 12;  // 1440 rows of one node must not outvote the others
+constexpr double kP90 = 1.2816;
+
+const TransformerCosts& costs_for(const TransformerRow& row, const CostsByGeneration& costs) {
+  const auto found = costs.find(generation(row));
+  return found == costs.end() ? costs.at("A100") : found->second;
+}
+
+double kendall(const std::vector<std::pair<double, double>>& pairs) {
+  double score = 0, left = 0, right = 0;
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      const double a = pairs[i].first - pairs[j].first;
+      const double b = pairs[i].second - pairs[j].second;
+      if (a != 0) ++left;
+      if (b != 0) ++right;
+      if (a * b != 0) score += a * b > 0 ? 1 : -1;
+    }
+  }
+  return left > 0 && right > 0 ? score / std::sqrt(left * right) : 1;
+}
+
+}  // namespace
+
+std::string generation(const TransformerRow& row) {
+  const auto& name = row.point.cluster.instance.node.device.name;
+  return name.substr(0, name.find(' '));
+}
+
+std::string system_of(const std::string& family) { return family.substr(0, family.find('_')); }
+
+Result<std::vector<TransformerFamily>> load_transformer_families(const std::string& data_folder) {
+  const std::string measured = data_folder + "/measured/";
+  PLUTO_ASSIGN(const Catalog catalog, Catalog::load(data_folder + "/catalog"));
+  PLUTO_ASSIGN(const auto nodes,
+               read_transformer_nodes(measured + "clusters.csv", catalog.devices()));
+  std::vector<TransformerFamily> families;
+  for (const char* name : {"vtrain_node", "vtrain_cluster", "bigscience", "megatron", "mosaic"}) {
+    PLUTO_ASSIGN(auto rows, read_transformer_points(measured + name + ".csv", nodes));
+    families.push_back({name, std::move(rows)});
+  }
+  return families;
+}
+
+CostsByGeneration shipped_costs(std::span<const TransformerFamily> families,
+                                const TransformerCostTable& table) {
+  CostsByGeneration costs;
+  for (const TransformerFamily& family : families) {
+    for (const auto& row : family.rows) {
+      costs[generation(row)] = table.costs_for(row.point.cluster.instance.node.device);
+    }
+  }
+  return costs;
+}
+
+CostsByGeneration fit_without(std::span<const TransformerFamily> families,
+                              const std::string& system, const TransformerCosts& believed) {
+  std::map<std::string, std::vector<TransformerPoint>> points;
+  for (const TransformerFamily& family : families) {
+    if (system_of(family.name) == system) continue;
+    const std::size_t thinning = family.rows.size() > 1000 ? kThinning : 1;
+    for (std::size_t i = 0; i < family.rows.size(); i += thinning) {
+      const auto& row = family.rows[i];
+      if (row.point.step.value() > 0) points[generation(row)].push_back(row.point);
+    }
+  }
+  CostsByGeneration costs;
+  const auto fit = [&](const std::string& name, const TransformerCosts& start) {
+    const auto found = calibrate_transformer(points[name], start, kNoise);
+    costs[name] = found.ok() ? found->costs : start;
+    costs[name].spread = start.spread;
+    costs[name].step_spread = start.step_spread;
+  };
+  fit("A100", believed);
+  for (const auto& [name, unused] : points) {
+    if (name != "A100") fit(name, costs["A100"]);
+  }
+  return costs;
+}
+
+TransformerStep predicted_step(const TransformerRow& row, const CostsByGeneration& costs) {
+  const auto step = predict_transformer(row.point.shape, row.point.plan, row.point.cluster,
+                                        costs_for(row, costs));
+  return step.ok() ? *step : TransformerStep{};
+}
+
+StepErrors errors_of(std::span<const TransformerRow> rows, const CostsByGeneration& costs) {
+  StepErrors errors;
+  std::vector<double> sizes;
+  double logs = 0, inside = 0;
+  for (const auto& row : rows) {
+    if (!(row.point.step.value() > 0)) continue;
+    const double ratio = predicted_step(row, costs).step() / row.point.step;
+    errors.relative.push_back(ratio - 1);
+    sizes.push_back(std::abs(ratio - 1));
+    logs += std::log(ratio);
+    if (std::abs(std::log(ratio)) <= kP90 * costs_for(row, costs).step_spread) ++inside;
+  }
+  if (sizes.empty()) return errors;
+  const auto count = static_cast<double>(sizes.size());
+  errors.median = quantile(sizes, 0.5);
+  errors.p90 = quantile(sizes, 0.9);
+  errors.bias = std::expm1(logs / count);
+  errors.coverage = inside / count;
+  return errors;
+}
+
+PlanRanking ranking_of(std::span<const TransformerRow> rows, const CostsByGeneration& costs) {
+  using Key = std::tuple<std::string, int, int, int, int, int, int>;
+  std::map<Key, std::vector<std::pair<double, double>>> groups;  // predicted, measured
+  for (const auto& row : rows) {
+    if (!(row.point.step.value() > 0)) continue;
+    const auto& shape = row.point.shape;
+    groups[{row.cluster, shape.layers, shape.hidden, shape.heads, shape.sequence,
+            row.point.plan.devices(), row.point.plan.global_batch}]
+        .emplace_back(predicted_step(row, costs).step().value(), row.point.step.value());
+  }
+  PlanRanking ranking;
+  for (const auto& [key, pairs] : groups) {
+    if (pairs.size() < 2) continue;
+    ++ranking.groups;
+    ranking.tau += kendall(pairs);
+    const double chosen = std::ranges::min(pairs).second;
+    const double best = std::ranges::min(pairs, {}, &std::pair<double, double>::second).second;
+    ranking.mean_regret += chosen / best - 1;
+    ranking.worst_regret = std::max(ranking.worst_regret, chosen / best - 1);
+  }
+  if (ranking.groups > 0) {
+    ranking.tau /= ranking.groups;
+    ranking.mean_regret /= ranking.groups;
+  }
+  return ranking;
+}
+
+std::vector<std::size_t> informative(std::span<const TransformerRow> rows, std::size_t count,
+                                     const TransformerCosts& costs, double noise) {
+  using Vector = std::array<double, kTransformerConstants>;
+  const auto log_step = [](const TransformerRow& row, const TransformerCosts& used) {
+    return std::log(predicted_step(row, {{"A100", used}}).step().value());
+  };
+  std::vector<Vector> slopes;
+  for (const auto& row : rows) {
+    Vector slope{};
+    const double base = log_step(row, costs);
+    for (std::size_t c = 0; c < kTransformerConstants; ++c) {
+      TransformerCosts moved = costs;
+      moved.value[c] *= 1.001;
+      slope[c] = (log_step(row, moved) - base) / std::log(1.001);
+    }
+    slopes.push_back(slope);
+  }
+  // Covariance of the constants' logarithms, shrunk by each chosen row.
+  std::array<Vector, kTransformerConstants> covariance{};
+  for (std::size_t c = 0; c < kTransformerConstants; ++c) {
+    covariance[c][c] = costs.spread[c] * costs.spread[c];
+  }
+  std::vector<std::size_t> chosen;
+  while (chosen.size() < std::min(count, rows.size())) {
+    double most = -1;
+    std::size_t next = 0;
+    Vector along{};
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (std::ranges::find(chosen, i) != chosen.end()) continue;
+      Vector product{};
+      double variance = 0;
+      for (std::size_t a = 0; a < kTransformerConstants; ++a) {
+        for (std::size_t b = 0; b < kTransformerConstants; ++b) {
+          product[a] += covariance[a][b] * slopes[i][b];
+        }
+        variance += slopes[i][a] * product[a];
+      }
+      if (variance > most) {
+        most = variance;
+        next = i;
+        along = product;
+      }
+    }
+    chosen.push_back(next);
+    for (std::size_t a = 0; a < kTransformerConstants; ++a) {
+      for (std::size_t b = 0; b < kTransformerConstants; ++b) {
+        covariance[a][b] -= along[a] * along[b] / (most + noise * noise);
+      }
+    }
+  }
+  return chosen;
+}
+
+}  // namespace pluto
