@@ -14,6 +14,7 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::perceptron;
 using testing::TableCosts;
 using testing::test_cluster;
