@@ -150,6 +150,11 @@ CollectiveCost CollectiveCalibration::scaled(const Series& series, const Collect
 
 std::optional<CollectiveCost> CollectiveCalibration::lookup(const CollectiveCall& call,
                                                             const ClusterSpec& cluster) const {
+  // What was measured are groups that fill nodes, alone on the network, by our own algorithms.
+  if (call.algorithm != CollectiveAlgorithm::kRing || call.per_node != 0 || call.groups != 1 ||
+      call.kind == CollectiveKind::kAllToAll || call.kind == CollectiveKind::kSend) {
+    return std::nullopt;
+  }
   const auto place = placement_of(cluster, call.ranks);
   const auto* series = nearest(call, place.per_node, place.nodes > 1);
   if (series == nullptr) return std::nullopt;

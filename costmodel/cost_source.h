@@ -2,6 +2,7 @@
 // What does one thing cost on one device or link? The narrow interface between evidence and
 // simulation.
 
+#include <cstdint>
 #include <string>
 
 #include "base/result.h"
@@ -19,12 +20,25 @@ struct OpCost {
   Bytes workspace{};
 };
 
-/// One collective over all data-parallel ranks of a cluster.
+/// How an all_reduce moves its bytes; collective_time.h has the formulas. Other kinds have one way.
+enum class CollectiveAlgorithm : std::uint8_t {
+  kRing,
+  kTree,               ///< double binary tree, pipelined
+  kHalvingDoubling,    ///< recursive halving, then doubling (Rabenseifner)
+  kRecursiveDoubling,  ///< the whole buffer at every distance
+  kHierarchical,       ///< reduce_scatter inside nodes, all_reduce across them, all_gather inside
+};
+const char* to_text(CollectiveAlgorithm algorithm);
+
+/// One collective over a group of ranks of a cluster.
 struct CollectiveCall {
   CollectiveKind kind = CollectiveKind::kAllReduce;
-  Bytes bytes{};  ///< in CollectiveMeasurement's convention
-  int ranks = 1;
+  Bytes bytes{};    ///< in CollectiveMeasurement's convention
+  int ranks = 1;    ///< send: 2
   int servers = 1;  ///< owners of shards in reduce_scatter and all_gather
+  CollectiveAlgorithm algorithm = CollectiveAlgorithm::kRing;
+  int per_node = 0;  ///< ranks of the group on one node; 0: the group fills node after node
+  int groups = 1;    ///< groups of a node that do the same at once and share its network
 };
 struct CollectiveCost {
   Seconds time{};

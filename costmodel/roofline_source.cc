@@ -1,10 +1,12 @@
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <string>
 #include <utility>
 
 #include "costmodel/collective_time.h"
 #include "costmodel/efficiency.h"
+#include "costmodel/nccl_model.h"
 #include "costmodel/sources.h"
 #include "costmodel/surface_table.h"
 #include "costmodel/uncertainty.h"
@@ -29,9 +31,11 @@ constexpr std::array<const char*, 4> kOrigins = {
 
 class RooflineSource : public CostSource {
  public:
-  RooflineSource(EfficiencyTable table, SurfaceTable surfaces, const RooflineOptions& options)
+  RooflineSource(EfficiencyTable table, SurfaceTable surfaces, NcclTable nccl,
+                 const RooflineOptions& options)
       : table_(std::move(table)),
         surfaces_(std::move(surfaces)),
+        nccl_(std::move(nccl)),
         tf32_(options.tf32),
         eager_attention_(options.eager_attention) {}
 
@@ -80,6 +84,18 @@ class RooflineSource : public CostSource {
 
   CollectiveCost collective(const CollectiveCall& call, const ClusterSpec& cluster) const override {
     if (call.ranks <= 1) return {.evidence = Evidence::kMeasured};
+    const auto& node = cluster.instance.node;
+    // NCCL has no parameter servers: fewer owners than ranks are direct messages.
+    const bool sharded =
+        call.kind == CollectiveKind::kReduceScatter || call.kind == CollectiveKind::kAllGather;
+    if (node.device.kind == DeviceKind::kGpu && (!sharded || call.servers >= call.ranks)) {
+      const auto cost = nccl_time(call, cluster, nccl_);
+      const auto evidence = cost.fitted ? Evidence::kCalibrated : Evidence::kDatasheet;
+      return {.time = cost.time,
+              .relative_spread = std::max(cost.fitted ? cost.spread : 0, least_spread(evidence)),
+              .evidence = evidence,
+              .cpu_share = cluster.bottleneck(call.ranks).cpu_share};
+    }
     return {.time = collective_time(call, cluster).total(),
             .relative_spread = least_spread(Evidence::kDatasheet),
             .evidence = Evidence::kDatasheet,
@@ -140,6 +156,7 @@ class RooflineSource : public CostSource {
 
   EfficiencyTable table_;
   SurfaceTable surfaces_;
+  NcclTable nccl_;
   bool tf32_ = false;
   bool eager_attention_ = false;
 };
@@ -153,8 +170,10 @@ Result<std::unique_ptr<CostSource>> make_roofline_source(const std::string& effi
   if (!options.surfaces_path.empty()) {
     PLUTO_ASSIGN(surfaces, load_surfaces(options.surfaces_path));
   }
-  return std::unique_ptr<CostSource>(
-      std::make_unique<RooflineSource>(std::move(table), std::move(surfaces), options));
+  const auto folder = std::filesystem::path(efficiency_path).parent_path();
+  PLUTO_ASSIGN(auto nccl, load_nccl((folder / "nccl.json").string()));
+  return std::unique_ptr<CostSource>(std::make_unique<RooflineSource>(
+      std::move(table), std::move(surfaces), std::move(nccl), options));
 }
 
 }  // namespace pluto

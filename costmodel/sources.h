@@ -18,8 +18,9 @@ struct RooflineOptions {
 /// Analytic. On a GPU whose datasheet has multiprocessors: the fitted surface of its class
 /// (op_surface.h), of the device itself (calibrated), else of its generation, of one alike or of
 /// all devices (datasheet). Else max(flops / (peak * efficiency), bytes / (bandwidth * efficiency))
-/// + launch floor. Collectives by closed forms over alpha and bandwidth. Source: Williams,
-/// Waterman, Patterson 2009 (roofline). Errors: kInvalidInput with file:line of a table.
+/// + launch floor. Collectives by closed forms over alpha and bandwidth, on GPUs by the NCCL model
+/// with the constants of nccl.json beside the efficiency table. Source: Williams, Waterman,
+/// Patterson 2009 (roofline). Errors: kNotFound, kInvalidInput with file:line of a table.
 Result<std::unique_ptr<CostSource>> make_roofline_source(const std::string& efficiency_path,
                                                          const RooflineOptions& options = {});
 

@@ -18,6 +18,7 @@ Value to_value(const LinkSpec& link) {
       .set("bandwidth_bytes_per_s", link.bandwidth.value())
       .set("shared_by", link.shared_by)
       .set("cpu_share", link.cpu_share);
+  if (link.interfaces != 1) value.set("interfaces", link.interfaces);
   return value;
 }
 
@@ -56,6 +57,13 @@ Result<LinkSpec> read_link(ObjectReader& reader) {
   link.bandwidth = BytesPerSecond(bandwidth);
   PLUTO_ASSIGN(link.shared_by, read_int(reader, "shared_by"));
   PLUTO_ASSIGN(link.cpu_share, reader.number("cpu_share"));
+  PLUTO_ASSIGN(const auto interfaces, reader.optional_integer("interfaces"));
+  if (interfaces) {
+    if (*interfaces < 1 || *interfaces > 1024) {
+      return reader.error("interfaces", "must be in 1..1024");
+    }
+    link.interfaces = static_cast<int>(*interfaces);
+  }
   return link;
 }
 

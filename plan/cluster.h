@@ -44,6 +44,7 @@ struct LinkSpec {
   int shared_by = 1;         ///< ranks whose traffic shares it when all send at once
   double cpu_share =
       0;  ///< fraction of the rank's compute device a transfer keeps busy (host copies), 0..1
+  int interfaces = 1;  ///< cards `bandwidth` is split over evenly; one sender reaches one of them
   bool operator==(const LinkSpec&) const = default;
 };
 

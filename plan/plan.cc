@@ -24,6 +24,7 @@ Verdict check_link(const LinkSpec& link, const std::string& path) {
   PLUTO_REFUSE(must_not_be_negative(path + ".alpha_s", link.alpha.value(), {}));
   PLUTO_REFUSE(must_not_be_negative(path + ".bandwidth_bytes_per_s", link.bandwidth.value(), {}));
   PLUTO_REFUSE(at_least_one(path + ".shared_by", link.shared_by));
+  PLUTO_REFUSE(at_least_one(path + ".interfaces", link.interfaces));
   if (link.cpu_share >= 0 && link.cpu_share <= 1) return std::nullopt;
   return Finding{path + ".cpu_share", fmt::format("must be in [0, 1], is {}", link.cpu_share), {}};
 }

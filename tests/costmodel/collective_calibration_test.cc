@@ -154,5 +154,18 @@ TEST_F(Calibration, AMeasurementAcrossHostsServesAClusterOfSuchNodes) {
   EXPECT_EQ(paired->evidence, Evidence::kCalibrated);
 }
 
+TEST_F(Calibration, OtherAlgorithmsAndGroupsWereNotMeasured) {
+  add(CollectiveKind::kAllReduce, 1000, 4, 1e-5);
+  calibration.finish();
+  CollectiveCall call{CollectiveKind::kAllReduce, Bytes(1000), 4, 4};
+  EXPECT_TRUE(calibration.lookup(call, host).has_value());
+  call.groups = 2;
+  EXPECT_FALSE(calibration.lookup(call, host).has_value());
+  call.groups = 1;
+  call.algorithm = CollectiveAlgorithm::kTree;
+  EXPECT_FALSE(calibration.lookup(call, host).has_value());
+  EXPECT_FALSE(calibration.lookup({CollectiveKind::kSend, Bytes(1000), 2, 2}, host).has_value());
+}
+
 }  // namespace
 }  // namespace pluto

@@ -5,7 +5,9 @@
 
 #include "costmodel/collective_time.h"
 #include "costmodel/efficiency.h"
+#include "costmodel/nccl_model.h"
 #include "costmodel/sources.h"
+#include "costmodel/uncertainty.h"
 #include "tests/support/table_costs.h"
 
 namespace pluto {
@@ -198,8 +200,9 @@ TEST_F(RooflineSource, AViewOfTheSameBytesIsFree) {
   EXPECT_EQ(source->op(reshape, gpu, 1).time.value(), 0);
 }
 
-TEST_F(RooflineSource, CollectivesFollowTheClosedForms) {
+TEST_F(RooflineSource, CollectivesOfCpusFollowTheClosedForms) {
   auto cluster = test_cluster(4, 1);
+  cluster.instance.node.device.kind = DeviceKind::kCpu;
   cluster.instance.node.network.cpu_share = 0.25;
   const CollectiveCall call{CollectiveKind::kAllReduce, Bytes(1 << 20), 4, 4};
   const auto cost = source->collective(call, cluster);
@@ -209,6 +212,25 @@ TEST_F(RooflineSource, CollectivesFollowTheClosedForms) {
   EXPECT_EQ(
       source->collective({CollectiveKind::kAllReduce, Bytes(1 << 20), 1, 1}, cluster).time.value(),
       0);
+}
+
+TEST_F(RooflineSource, CollectivesOfGpusFollowTheNcclModel) {
+  const auto nccl = load_nccl(std::string(PLUTO_SOURCE_DIR) + "/data/nccl.json");
+  ASSERT_TRUE(nccl.ok());
+  auto cluster = test_cluster(2, 8);
+  cluster.instance.node.intra = {"NVLink4", Seconds(3.4e-6), BytesPerSecond(450e9), 1, 0};
+  for (const int ranks : {8, 16}) {
+    const CollectiveCall call{CollectiveKind::kAllReduce, Bytes(1 << 20), ranks, ranks};
+    const auto cost = source->collective(call, cluster);
+    EXPECT_EQ(cost.time, nccl_time(call, cluster, *nccl).time);
+    // Nothing was fitted across nodes.
+    EXPECT_EQ(cost.evidence, ranks == 8 ? Evidence::kCalibrated : Evidence::kDatasheet);
+    EXPECT_GE(cost.relative_spread, least_spread(cost.evidence));
+  }
+  // Two owners for eight ranks: direct messages.
+  const CollectiveCall push{CollectiveKind::kReduceScatter, Bytes(1 << 20), 8, 2};
+  EXPECT_EQ(source->collective(push, cluster).time, collective_time(push, cluster).total());
+  EXPECT_EQ(source->collective(push, cluster).evidence, Evidence::kDatasheet);
 }
 
 TEST_F(RooflineSource, ReadingIsAssumedAndNothingIsKnownOfTheProcess) {

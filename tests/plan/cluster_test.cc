@@ -35,6 +35,7 @@ TEST(ClusterTest, JsonReadsBackAsTheSameCluster) {
   cluster.instance.node.device.kind = DeviceKind::kCpu;
   cluster.instance.node.device.peak.clear();
   EXPECT_EQ(*round_trip(), cluster);
+  cluster.instance.node.network.interfaces = 4;
   auto& device = cluster.instance.node.device;
   device.generation = "Ampere";
   device.multiprocessors = 108;
@@ -63,6 +64,8 @@ TEST(ClusterTest, MalformedClustersAreRefusedWithTheirPlace) {
       {R"("shared_by":8)", R"("shared":8)", "instance.node.network.shared_by: missing"},
       {R"("cpu_share":0.25)", R"("cpu_share":0.25,"colour":1)",
        "instance.node.network.colour: unknown key"},
+      {R"("cpu_share":0.25)", R"("cpu_share":0.25,"interfaces":0)",
+       "instance.node.network.interfaces: must be in 1..1024"},
       {R"("nodes":2)", R"("nodes":null)", "nodes: expected a whole number"},
       {R"("price_date":)", R"("date":)", "instance.price_date: missing"},
   };

@@ -14,8 +14,9 @@ using testing::sample_measurements;
 using ::testing::StartsWith;
 
 TEST(MeasurementTest, WordsOfCollectivesReadBack) {
-  for (const auto kind : {CollectiveKind::kAllReduce, CollectiveKind::kReduceScatter,
-                          CollectiveKind::kAllGather, CollectiveKind::kBroadcast}) {
+  for (const auto kind :
+       {CollectiveKind::kAllReduce, CollectiveKind::kReduceScatter, CollectiveKind::kAllGather,
+        CollectiveKind::kBroadcast, CollectiveKind::kAllToAll, CollectiveKind::kSend}) {
     EXPECT_EQ(*parse_collective_kind(to_text(kind)), kind);
   }
   EXPECT_EQ(parse_collective_kind("all_gater").error().help, "did you mean \"all_gather\"?");

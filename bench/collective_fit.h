@@ -1,0 +1,32 @@
+#pragma once
+// Measured collectives, and the constants of the NCCL model that fit a choice of them best.
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "costmodel/nccl_model.h"
+
+namespace pluto::bench {
+
+struct CollectiveRow {
+  std::string system;  ///< "H100 aiconfigurator"
+  std::string link;    ///< entry of nccl.json
+  CollectiveCall call;
+  ClusterSpec cluster;
+  double seconds = 0;
+  int line = 0;  ///< of the table
+};
+
+/// Rows marked as used of data/measured/collectives.csv.gz. Errors: kNotFound, kInvalidInput.
+Result<std::vector<CollectiveRow>> read_collectives(const std::string& path,
+                                                    const NcclTable& table);
+
+/// Fits what the table calls fitted, from the same start whatever the rows: protocols and links of
+/// NVLink by all kinds but all_to_all, then PCIe's start, step and bandwidth, then the pairs by
+/// all_to_all. Minimises sum w s(log predicted / measured) + a weak pull to the start, s linear
+/// from 3 % on, by Levenberg-Marquardt; a system weighs as the root of its rows. Links without
+/// calls below 256 KiB take base and step from the others, links without rows all.
+NcclTable fit_nccl(NcclTable table, std::span<const CollectiveRow* const> rows);
+
+}  // namespace pluto::bench
