@@ -237,7 +237,12 @@ void fit_class(OpClass op_class, Arithmetic arithmetic, const Ops& ops, const Me
   for (const auto* op : ops) generations[op->generation].push_back(op);
   std::printf("%s %s\n", to_text(op_class), to_text(arithmetic));
 
-  const SurfaceFit any = fitter.any(ops);
+  // Half products without tensor cores (P100) say nothing about devices that have them.
+  const Ops tensor_cores = where(ops, [&](const MeasuredOp& op) {
+    return arithmetic == Arithmetic::kF32 ||
+           op.sample.device.peak > 3 * op.sample.device.plain_peak;
+  });
+  const SurfaceFit any = fitter.any(tensor_cores);
   Errors all_fitted, all_shapes, all_devices;
   std::vector<FittedSurface> of_generations;
   for (const auto& [generation, of_generation] : generations) {
@@ -251,7 +256,7 @@ void fit_class(OpClass op_class, Arithmetic arithmetic, const Ops& ops, const Me
     std::map<std::string, Ops> devices;
     for (const auto* op : of_generation) devices[op->device].push_back(op);
     const Ops others =
-        where(ops, [&](const MeasuredOp& op) { return op.generation != generation; });
+        where(tensor_cores, [&](const MeasuredOp& op) { return op.generation != generation; });
     Errors left_out;
     for (const auto& [device, of_device] : devices) {
       const SurfaceFit own = fitter.device(of_device, fit);

@@ -47,14 +47,25 @@ struct Times {
   std::map<OpClass, double> by_class;
 };
 
+// Mixed precision: every floating operand at half size.
+void halve(OpSignature& signature) {
+  for (auto* types : {&signature.inputs, &signature.outputs}) {
+    for (auto& type : *types) {
+      if (type.dtype == DType::kF32) type.dtype = DType::kF16;
+    }
+  }
+}
+
 Result<Times> times_of(const Entry& entry, std::int64_t batch, const DeviceSpec& device,
-                       const CostSource& costs) {
+                       const CostSource& costs, bool mixed = false) {
   PLUTO_ASSIGN(const auto model, build_model(entry.name, entry.options));
   PLUTO_ASSIGN(const auto training, differentiate(model, SgdAttrs{}));
   Times times;
   for (const auto& op : training.graph.ops()) {
     if (class_of(op.kind) == OpClass::kUpdate) continue;
-    const auto cost = costs.op(signature_of(training.graph, op, batch), device, 1);
+    auto signature = signature_of(training.graph, op, batch);
+    if (mixed) halve(signature);
+    const auto cost = costs.op(signature, device, 1);
     const bool forward = training.phase[op.id.index()] == OpPhase::kForward;
     (forward ? times.forward : times.backward) += cost.time.value();
     times.by_class[class_of(op.kind)] += cost.time.value();
@@ -138,6 +149,22 @@ Result<void> check_models(const std::string& data_folder, const Catalog& catalog
               convnets.number(row, "total_ms").value_or(0) * 1e-3, times);
   }
   check.summary("convnet-benchmarks");
+
+  options.tf32 = true;  // the default of convolutions in PyTorch where the device has it
+  PLUTO_ASSIGN(const auto tensor_cores,
+               make_roofline_source(data_folder + "/efficiency.json", options));
+  PLUTO_ASSIGN(const auto resnets, open(folder + "/resnet50_throughput.csv"));
+  for (std::size_t row = 0; row < resnets.rows(); ++row) {
+    PLUTO_ASSIGN(const auto device, catalog.device(resnets.text(row, "device").value_or("")));
+    const auto batch = std::llround(resnets.number(row, "batch").value_or(1));
+    const auto precision = resnets.text(row, "precision").value_or("");
+    PLUTO_ASSIGN(const auto times, times_of({"resnet50", {}}, batch, device, *tensor_cores,
+                                            precision.starts_with("fp16")));
+    check.row(device.name + " resnet50 " + precision + " " + std::to_string(batch),
+              times.forward + times.backward,
+              static_cast<double>(batch) / resnets.number(row, "images_per_s").value_or(1), times);
+  }
+  check.summary("ResNet-50");
   return {};
 }
 

@@ -84,7 +84,8 @@ void print_worst(const std::vector<TransformerFamily>& families, const CostsByGe
 
 void print_memory(const std::vector<TransformerFamily>& families) {
   fmt::print(
-      "\nmemory of the fullest device, reserved against stated, and plans that ran but look too "
+      "\nmemory of the fullest device against what is stated, held or handed out, and plans that "
+      "ran but look too "
       "large\n");
   for (const TransformerFamily& family : families) {
     std::vector<double> errors;
@@ -94,6 +95,7 @@ void print_memory(const std::vector<TransformerFamily>& families) {
       if (!memory.ok()) continue;
       const bool fits = memory->reserved() <= row.point.cluster.instance.node.device.memory;
       if (row.memory) errors.push_back(std::abs(memory->reserved() / *row.memory - 1));
+      if (row.allocated) errors.push_back(std::abs(memory->allocated() / *row.allocated - 1));
       ++(row.out_of_memory ? failed : ran);
       if (row.out_of_memory && fits) ++allowed;
       if (!row.out_of_memory && !fits) ++refused;

@@ -92,13 +92,13 @@ class Group {
 
   CollectiveTime direct(double bytes, int servers) const {
     const double shard = bytes / servers;
-    if (place_.nodes == 1) return double(place_.ranks - 1) * inside(shard, servers);
+    if (place_.nodes == 1) return (place_.ranks - 1.0) * inside(shard, servers);
     const int owners = owners_per_node(servers);
     const auto between =
-        messages(node_.network, crossing_distances(owners), shard, shared_distances(owners));
+        messages(node_.network, crossing_distances(owners), shard, shared_distances(owners)) +
+        (place_.per_node - owners) * inside(shard, owners);
     if (place_.per_node == 1) return between;
-    const auto rest = double(place_.per_node - owners) * inside(shard, owners);
-    return slower(2.0 * (place_.per_node - 1) * inside(shard, place_.per_node), between + rest);
+    return slower(2.0 * (place_.per_node - 1) * inside(shard, place_.per_node), between);
   }
 
   CollectiveTime all_reduce(CollectiveAlgorithm algorithm, double bytes) const {

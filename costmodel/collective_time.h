@@ -48,10 +48,10 @@ struct CollectiveTime {
 ///   hierarchical        2 (L-1) (alpha_i + n/L s_i(L) / b_i) + 2 (N-1) (alpha_e + n/(L N) s_e(L) /
 ///                       b_e): every rank takes its shard across.
 /// Formula, reduce_scatter to S owners, and its mirror image all_gather from S owners (direct
-///   messages of one shard, distance 1, 2 ... P-1; o = min(L, ceil(S/N)) owners on a node): at
-///   P-1-(L-o) distances some message crosses between nodes, alpha_e + n/S s_e(min(d, P-d, o)) /
-///   b_e; the other L-o stay inside, alpha_i + n/S s_i(o) / b_i; at least what 2 (L-1) messages
-///   inside take. One node: (P-1) (alpha_i + n/S s_i(S) / b_i). all_to_all is this with S = P.
+///   messages of one shard, distance 1, 2 ... P-1; all_to_all is this with S = P; o = min(L,
+///   ceil(S/N)) owners on a node): at P-1-(L-o) distances some message crosses between nodes,
+///   alpha_e + n/S s(min(d, P-d, o)) / b_e; the other L-o stay inside, alpha_i + n/S s(o) / b_i; at
+///   least what 2 (L-1) messages inside take. One node: (P-1) (alpha_i + n/S s(S) / b_i).
 /// Formula, broadcast (binomial): ceil(log2 P) (alpha + n / b). send: alpha + n s(1) / b.
 /// With `reduce`, sums add 3 bytes of memory traffic per byte added: ring and halving_doubling
 /// (P-1)/P n, tree 2 n (n for two ranks), recursive_doubling n per distance, hierarchical
@@ -63,7 +63,8 @@ struct CollectiveTime {
 ///   congestion beyond the interface, message pipelining inside a step, that steps of different
 ///   distance differ in reach when L is no power of two. Calibrated by: CollectiveMeasurement
 ///   (ring, reduce_scatter, all_gather). Test: costmodel/collective_time_test.cc,
-///   costmodel/collective_algorithms_test.cc; costmodel/simgrid_test.cc (an independent simulator).
+///   costmodel/collective_algorithms_test.cc; costmodel/simgrid_test.cc against an independent
+///   simulator.
 CollectiveTime collective_time(const CollectiveCall& call, const ClusterSpec& cluster,
                                bool reduce = true);
 

@@ -19,8 +19,8 @@ struct RooflineOptions {
 /// (op_surface.h), of the device itself (calibrated), else of its generation, of one alike or of
 /// all devices (datasheet). Else max(flops / (peak * efficiency), bytes / (bandwidth * efficiency))
 /// + launch floor. Collectives by closed forms over alpha and bandwidth, on GPUs by the NCCL model
-/// (nccl_model.h) with the constants of nccl.json beside the efficiency table. Source: Williams,
-/// Waterman, Patterson 2009 (roofline). Errors: kNotFound, kInvalidInput with file:line of a table.
+/// with the constants of nccl.json beside the efficiency table. Source: Williams, Waterman,
+/// Patterson 2009 (roofline). Errors: kNotFound, kInvalidInput with file:line of a table.
 Result<std::unique_ptr<CostSource>> make_roofline_source(const std::string& efficiency_path,
                                                          const RooflineOptions& options = {});
 

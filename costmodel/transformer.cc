@@ -157,7 +157,10 @@ TransformerLayerCost layer_cost(const TransformerShape& shape, const Transformer
   const double collective =
       plan.tensor > 1 ? exposed * links.all_reduce(activations, plan.tensor, 1) : 0;
   double forward_comm = 2 * collective;
-  double backward_comm = 2 * collective;
+  // Sequence parallel stacks scatter under the product of the weight gradient and gather inputs
+  // again under that of the input gradient: those two only slow it down.
+  double backward_comm =
+      (plan.sequence_parallel ? 1 + 2 * costs[C::kOverlapSlowdown] : 2) * collective;
   if (plan.context > 1) {
     // Keys and values travel round the ring, in backward with their gradients.
     const double bytes = 2 * tokens * shape.kv_width() / t * k.bytes_per_element * plan.context;

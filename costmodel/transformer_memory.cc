@@ -83,9 +83,11 @@ TransformerMemory stage_memory(const TransformerShape& shape, const TransformerP
   memory.optimizer = whole(held * master / (plan.shard >= 1 ? replicas : 1));
   const double tokens = static_cast<double>(plan.micro_batch) * shape.sequence / plan.context;
   const double in_flight = layers_in_flight(shape, plan, stage);
-  // A stage keeps its input and its output for each micro-batch on the way.
+  // Recomputing stages keep their input and their output beside the inputs of the layers, for each
+  // micro-batch on the way; else the output is freed and the input is the first layer's.
   const double boundary = tokens * h * element / (plan.sequence_parallel ? t : 1);
-  const double kept = plan.pipeline > 1 ? 2 * in_flight / layers * plan.interleave * boundary : 0;
+  const bool keeps = plan.pipeline > 1 && plan.recompute == Recompute::kFull;
+  const double kept = keeps ? 2 * in_flight / layers * plan.interleave * boundary : 0;
   memory.activations = whole(in_flight * layer_activation_bytes(shape, plan) + kept);
   double working = 0;
   if (plan.recompute == Recompute::kFull) {

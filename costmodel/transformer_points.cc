@@ -17,13 +17,13 @@ namespace {
 constexpr double kGiga = 1e9;
 constexpr double kMicro = 1e-6;
 constexpr double kGibibyte = 1024.0 * 1024 * 1024;
-constexpr std::array<std::string_view, 29> kColumns = {
-    "cluster",    "layers",       "hidden",         "heads",          "kv_heads",
-    "ffn",        "sequence",     "vocabulary",     "style",          "data",
-    "tensor",     "pipeline",     "context",        "interleave",     "sequence_parallel",
-    "shard",      "micro_batch",  "global_batch",   "recompute",      "precision",
-    "attention",  "overlap_data", "overlap_tensor", "gradient_bytes", "step_s",
-    "memory_GiB", "outcome",      "note",           "source"};
+constexpr std::array<std::string_view, 30> kColumns = {
+    "cluster",    "layers",        "hidden",         "heads",          "kv_heads",
+    "ffn",        "sequence",      "vocabulary",     "style",          "data",
+    "tensor",     "pipeline",      "context",        "interleave",     "sequence_parallel",
+    "shard",      "micro_batch",   "global_batch",   "recompute",      "precision",
+    "attention",  "overlap_data",  "overlap_tensor", "gradient_bytes", "step_s",
+    "memory_GiB", "allocated_GiB", "outcome",        "note",           "source"};
 
 /// Cells of one row; the first error stays.
 class Row {
@@ -84,6 +84,11 @@ class Row {
 Result<CsvTable> read_table(const std::string& path) {
   PLUTO_ASSIGN(const std::string text, read_file(path));
   return CsvTable::parse(text, path);
+}
+
+std::optional<Bytes> gibibytes(double amount) {
+  if (!(amount > 0)) return std::nullopt;
+  return Bytes(static_cast<std::int64_t>(amount * kGibibyte));
 }
 
 TransformerShape read_shape(Row& row) {
@@ -166,9 +171,8 @@ Result<std::vector<TransformerRow>> read_transformer_points(
     one.point.shape = read_shape(row);
     one.point.plan = read_plan(row);
     one.point.step = Seconds(row.number("step_s", 0.0));
-    if (const double memory = row.number("memory_GiB", 0.0); memory > 0) {
-      one.memory = Bytes(static_cast<std::int64_t>(memory * kGibibyte));
-    }
+    one.memory = gibibytes(row.number("memory_GiB", 0.0));
+    one.allocated = gibibytes(row.number("allocated_GiB", 0.0));
     const std::string outcome = row.text("outcome", "ran");
     if (outcome != "ran" && outcome != "oom") row.fail("outcome", "must be oom, ran or empty");
     one.out_of_memory = outcome == "oom";

@@ -21,10 +21,11 @@ Result<std::map<std::string, NodeSpec>> read_transformer_nodes(const std::string
 
 /// A row: what ran, and what came out.
 struct TransformerRow {
-  TransformerPoint point;       ///< step is 0 when the row has no time
-  std::optional<Bytes> memory;  ///< peak of the fullest device
-  bool out_of_memory = false;   ///< it did not run
-  std::string cluster;          ///< name of the node
+  TransformerPoint point;          ///< step is 0 when the row has no time
+  std::optional<Bytes> memory;     ///< peak that the framework of the fullest device held
+  std::optional<Bytes> allocated;  ///< peak that it handed out
+  bool out_of_memory = false;      ///< it did not run
+  std::string cluster;             ///< name of the node
   std::string note;
   std::string source;
   int line = 0;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <utility>
 
 #include "base/fingerprint.h"
 #include "plan/job_rules.h"
@@ -42,6 +43,17 @@ Verdict check_cluster(const Plan& plan) {
     PLUTO_REFUSE(
         must_be_positive(fmt::format("{}.device.peak_flops_per_s.{}", path, to_text(dtype)),
                          flops.value(), "leave it out when the device does not have it"));
+  }
+  PLUTO_REFUSE(must_not_be_negative(path + ".device.multiprocessors", node.device.multiprocessors,
+                                    "leave it out when it is unknown"));
+  PLUTO_REFUSE(must_not_be_negative(path + ".device.cache_bytes",
+                                    static_cast<double>(node.device.cache.value()),
+                                    "leave it out when it is unknown"));
+  for (const auto& [name, flops] : {std::pair("tf32_flops_per_s", node.device.tf32_peak),
+                                    std::pair("f8_flops_per_s", node.device.f8_peak)}) {
+    if (!flops) continue;
+    PLUTO_REFUSE(must_be_positive(fmt::format("{}.device.{}", path, name), flops->value(),
+                                  "leave it out when the device does not have it"));
   }
   PLUTO_REFUSE(check_link(node.intra, path + ".intra"));
   PLUTO_REFUSE(check_link(node.network, path + ".network"));

@@ -14,6 +14,7 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::perceptron;
 using testing::TableCosts;
 using testing::test_cluster;
@@ -125,11 +126,14 @@ TEST_F(Predictor, MemoryIsThatOfTheMemoryPlanWithTheKernelsWorkspace) {
 
 TEST_F(Predictor, SaysWhatItAssumes) {
   EXPECT_THAT(predicted().assumptions, Not(Contains(HasSubstr("operator times"))));
+  costs.basis = "operator times of a device: all guessed";
+  EXPECT_THAT(predicted().assumptions, Not(Contains(costs.basis)));  // they were measured
   costs.evidence = Evidence::kDatasheet;
   costs.overhead = std::nullopt;
   plan.budget = Dollars(5);
   const auto sentences = predicted().assumptions;
   EXPECT_THAT(sentences, Contains(HasSubstr("operator times are datasheet (spread 35 %)")));
+  EXPECT_THAT(sentences, Contains(costs.basis));
   EXPECT_THAT(sentences, Contains(HasSubstr("collective times are datasheet")));
   EXPECT_THAT(sentences, Contains(HasSubstr("never measured and counts as 0")));
   EXPECT_THAT(sentences, Contains(HasSubstr("2 nodes of test:node (2026-01-01)")));

@@ -26,7 +26,12 @@ inline Plan sample_plan() {
       DeviceKind::kGpu,
       Bytes(40'000'000'000),
       BytesPerSecond(1.555e12),
-      {{DType::kF32, FlopsPerSecond(19.5e12)}, {DType::kBF16, FlopsPerSecond(312e12)}}};
+      {{DType::kF32, FlopsPerSecond(19.5e12)}, {DType::kBF16, FlopsPerSecond(312e12)}},
+      {},
+      0,
+      {},
+      {},
+      {}};
   instance.node.devices = 8;
   instance.node.intra = {"NVLink3", Seconds(3.4e-6), BytesPerSecond(300e9), 1, 0};
   instance.node.network = {"400 Gb/s EFA", Seconds(20e-6), BytesPerSecond(50e9), 8, 0.25};

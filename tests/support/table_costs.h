@@ -20,6 +20,7 @@ class TableCosts : public CostSource {
   Bytes workspace;
   std::optional<Bytes> overhead = Bytes(0);
   std::int64_t last_id = 0;
+  std::string basis;  ///< of analytic op times
 
   OpCost op(const OpSignature& signature, const DeviceSpec&, int) const override {
     return {Seconds(op_seconds(signature)), relative_spread, evidence, workspace};
@@ -32,6 +33,7 @@ class TableCosts : public CostSource {
   }
   std::optional<Bytes> process_overhead() const override { return overhead; }
   std::int64_t watermark() const override { return last_id; }
+  std::string op_basis(const DeviceSpec&) const override { return basis; }
 };
 
 /// `nodes` nodes of `devices` equal devices, 1 dollar an hour each; alpha and bandwidth of both
