@@ -245,7 +245,9 @@ void fit_class(OpClass op_class, Arithmetic arithmetic, const Ops& ops, const Me
   const SurfaceFit any = fitter.any(tensor_cores);
   Errors all_fitted, all_shapes, all_devices;
   std::vector<FittedSurface> of_generations;
-  for (const auto& [generation, of_generation] : generations) {
+  for (const auto& entry : generations) {
+    const std::string& generation = entry.first;
+    const Ops& of_generation = entry.second;
     const SurfaceFit fit = fitter.generation(of_generation);
     std::vector<SurfaceFit> without_fold;
     for (int fold = 0; fold < kFolds; ++fold) {
@@ -258,7 +260,9 @@ void fit_class(OpClass op_class, Arithmetic arithmetic, const Ops& ops, const Me
     const Ops others =
         where(tensor_cores, [&](const MeasuredOp& op) { return op.generation != generation; });
     Errors left_out;
-    for (const auto& [device, of_device] : devices) {
+    for (const auto& device_entry : devices) {
+      const std::string& device = device_entry.first;
+      const Ops& of_device = device_entry.second;
       const SurfaceFit own = fitter.device(of_device, fit);
       Errors fitted, shapes, alone;
       for (const auto* op : of_device) fitted.add(*op, own);

@@ -28,8 +28,8 @@ struct Operands {
 
  private:
   static const TensorType& at(const std::vector<TensorType>& types, std::size_t i) {
-    static const TensorType kScalar;
-    return i < types.size() ? types[i] : kScalar;
+    static const TensorType scalar;
+    return i < types.size() ? types[i] : scalar;
   }
 };
 
