@@ -300,8 +300,9 @@ Result<NcclTable> load_nccl(const std::string& path) {
   PLUTO_ASSIGN(table.other, reader.string("other"));
   PLUTO_ASSIGN(const Value* links, reader.object("links"));
   PLUTO_TRY(section(reader, "links", [&](ObjectReader& all) -> Result<void> {
-    for (const auto& [name, unused] : links->as_object()) {
-      PLUTO_TRY(section(all, name, [&](auto& one) { return read_link(one, table.links[name]); }));
+    for (const auto& entry : links->as_object()) {
+      auto& link = table.links[entry.first];
+      PLUTO_TRY(section(all, entry.first, [&](auto& one) { return read_link(one, link); }));
     }
     return {};
   }));

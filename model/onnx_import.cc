@@ -72,15 +72,15 @@ class Importer {
 
   /// Exports without weights (torch's export_params=False) list them among the inputs.
   void find_weight_inputs() {
-    static const std::map<std::string, std::size_t> kFirstWeight = {
+    static const std::map<std::string, std::size_t> first_weight = {
         {"Conv", 1}, {"Gemm", 1}, {"BatchNormalization", 1}, {"LayerNormalization", 1}};
     std::unordered_set<std::string> inputs, weights;
     for (const OnnxValueInfo& input : file_.inputs) {
       if (!constants_.contains(input.name)) inputs.insert(input.name);
     }
     for (const OnnxNode& node : file_.nodes) {
-      const auto first = kFirstWeight.find(node.kind);
-      for (std::size_t i = 0; first != kFirstWeight.end() && i < node.inputs.size(); ++i) {
+      const auto first = first_weight.find(node.kind);
+      for (std::size_t i = 0; first != first_weight.end() && i < node.inputs.size(); ++i) {
         if (i >= first->second && inputs.contains(node.inputs[i])) weights.insert(node.inputs[i]);
       }
     }
@@ -256,7 +256,7 @@ class Importer {
   }
 
   static const std::map<std::string_view, OnnxRule>& rules() {
-    static const std::map<std::string_view, OnnxRule> kRules = [] {
+    static const std::map<std::string_view, OnnxRule> rules = [] {
       std::map<std::string_view, OnnxRule> all;
       for (const OnnxRules& family :
            {onnx_dense_rules(), onnx_elementwise_rules(), onnx_shape_rules()}) {
@@ -264,7 +264,7 @@ class Importer {
       }
       return all;
     }();
-    return kRules;
+    return rules;
   }
 
   static Error unknown_kind(const OnnxContext& context) {
