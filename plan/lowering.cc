@@ -225,11 +225,18 @@ class TaskEmitter {
 
 }  // namespace
 
-Result<LoweredPlan> lower(const ModelGraph& model, const Plan& plan) {
+Result<TrainingGraph> unsynchronized(const ModelGraph& model, const Plan& plan) {
   PLUTO_TRY(check_supported(model, plan));
   PLUTO_ASSIGN(const TrainingGraph single, differentiated(model, plan));
-  PLUTO_ASSIGN(const TrainingGraph accumulated,
-               accumulate_gradients(single, static_cast<int>(plan.accumulation)));
+  return accumulate_gradients(single, static_cast<int>(plan.accumulation));
+}
+
+Result<LoweredPlan> lower(const ModelGraph& model, const Plan& plan) {
+  PLUTO_ASSIGN(const TrainingGraph training, unsynchronized(model, plan));
+  return lower(training, plan);
+}
+
+Result<LoweredPlan> lower(const TrainingGraph& accumulated, const Plan& plan) {
   PLUTO_ASSIGN_AT("plan", const auto buckets, resolve_buckets(accumulated, plan));
   for (std::size_t b = 0; b < buckets.size(); ++b) {
     if (buckets[b].method == SyncMethod::kParameterServer && plan.servers.empty()) {

@@ -20,6 +20,14 @@ struct LoweredPlan {
 /// 4,096 ranks lower as fast as 2.
 Result<LoweredPlan> lower(const ModelGraph& model, const Plan& plan);
 
+/// lower() in two parts, for a caller who lowers many plans that differ in buckets and servers
+/// only. The graph before communication: fuse -> differentiate -> accumulate_gradients. Errors:
+/// those of lower() before buckets.
+Result<TrainingGraph> unsynchronized(const ModelGraph& model, const Plan& plan);
+/// The rest. Precondition: `unsynchronized` of the same model and of a plan with the same fusion,
+/// optimizer, accumulation and layout. Errors: those of buckets.
+Result<LoweredPlan> lower(const TrainingGraph& unsynchronized, const Plan& plan);
+
 /// One trained parameter, as a bucket choice sees it.
 struct GradientInfo {
   std::string name;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -43,7 +44,10 @@ class Alternatives {
     for (const auto& bucket : buckets) key.second.push_back(bucket.parameters.back());
     if (const auto found = known_.find(key); found != known_.end()) return found->second;
     const Plan plan = with_buckets(plan_, buckets);
-    PLUTO_ASSIGN(const auto lowered, lower(model_, plan));
+    if (!training_) {
+      PLUTO_ASSIGN(training_, unsynchronized(model_, plan));
+    }
+    PLUTO_ASSIGN(const auto lowered, lower(*training_, plan));
     PLUTO_ASSIGN(const auto step,
                  simulate(lowered, plan.cluster, plan.data, costs_, {.timeline = false}));
     ++evaluated_;
@@ -72,6 +76,7 @@ class Alternatives {
   std::vector<SyncGroup> groups_;
   const CostSource& costs_;
   std::int64_t& evaluated_;
+  std::optional<TrainingGraph> training_;  ///< the same for every assignment
   std::size_t tasks_ = 0;
   std::map<Key, Seconds> known_;
   std::vector<CostedBuckets> costed_;

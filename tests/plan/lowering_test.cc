@@ -82,6 +82,22 @@ TEST(LoweringTest, OneRankComputesOnly) {
   EXPECT_EQ(plan.program.ranks, 1);
 }
 
+TEST(LoweringTest, InTwoPartsItGivesTheSame) {
+  for (const SyncMethod method :
+       {SyncMethod::kAllReduce, SyncMethod::kParameterServer, SyncMethod::kSufficientFactor}) {
+    const Plan plan = plan_with(two_layers(), method, 2, 2, 3);
+    // The first part may come from a plan with other buckets.
+    const auto first =
+        unsynchronized(two_layers(), plan_with(two_layers(), SyncMethod::kAllReduce, 2, 2, 3));
+    ASSERT_TRUE(first.ok()) << first.error().message;
+    const auto second = lower(*first, plan);
+    ASSERT_TRUE(second.ok()) << second.error().message;
+    const LoweredPlan whole = lowered(two_layers(), plan);
+    EXPECT_EQ(second->training.graph.fingerprint(), whole.training.graph.fingerprint());
+    EXPECT_EQ(names(*second), names(whole));
+  }
+}
+
 TEST(LoweringTest, PredecessorsAreDataDependencies) {
   const LoweredPlan plan =
       lowered(two_layers(), plan_with(two_layers(), SyncMethod::kAllReduce, 2));
