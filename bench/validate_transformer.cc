@@ -1,6 +1,7 @@
-// The closed form of transformer steps against published measurements: errors per family with the
-// shipped constants and with constants that never saw the family, ranking, memory, what twenty
-// short runs give, and predictions per second. Usage: validate_transformer [DATA_FOLDER]
+// What the constants of the closed form of transformer steps rest on: errors per family with the
+// shipped ones, with ones that never saw the family and with those believed before any
+// measurement; what twenty short runs give; predictions per second. Single rows and memory:
+// pluto-plan validate. Usage: validate_transformer [DATA_FOLDER]
 
 #include <fmt/format.h>
 
@@ -13,7 +14,6 @@
 #include <vector>
 
 #include "base/statistics.h"
-#include "costmodel/transformer_memory.h"
 #include "costmodel/transformer_validation.h"
 
 namespace pluto::bench {
@@ -41,73 +41,6 @@ void print_family(const std::string& name, std::span<const TransformerRow> rows,
                100 * ranking.mean_regret, 100 * ranking.worst_regret);
   }
   fmt::print("\n");
-}
-
-void print_worst(const std::vector<TransformerFamily>& families, const CostsByGeneration& costs) {
-  fmt::print(
-      "\nworst ten rows with the shipped constants, terms in per cent of the predicted step\n");
-  struct Bad {
-    const TransformerFamily* family;
-    const TransformerRow* row;
-    TransformerStep step;
-    double error;
-  };
-  std::vector<Bad> all;
-  for (const TransformerFamily& family : families) {
-    for (const auto& row : family.rows) {
-      if (!(row.point.step.value() > 0)) continue;
-      const auto step = predicted_step(row, costs);
-      all.push_back({&family, &row, step, step.step() / row.point.step - 1});
-    }
-  }
-  std::ranges::sort(all, std::greater{}, [](const Bad& bad) { return std::abs(bad.error); });
-  // Rows that differ in depth or batch only err alike: one of each kind.
-  std::vector<std::string> seen;
-  for (const Bad& bad : all) {
-    const auto& shape = bad.row->point.shape;
-    const auto& plan = bad.row->point.plan;
-    const std::string kind = fmt::format("{} h{} t{} mb{}", bad.row->cluster, shape.hidden,
-                                         plan.tensor, plan.micro_batch);
-    if (std::ranges::find(seen, kind) != seen.end()) continue;
-    seen.push_back(kind);
-    const auto share = [&](Seconds term) { return 100 * (term / bad.step.step()); };
-    fmt::print(
-        "{:>+6.1f} % {}.csv:{} {} layers {} heads {} seq {} d{} p{} batch {}: compute {:.0f} "
-        "tensor {:.0f} pipeline {:.0f} data {:.0f} bubble {:.0f}{}{}\n",
-        100 * bad.error, bad.family->name, bad.row->line, kind, shape.layers, shape.heads,
-        shape.sequence, plan.data, plan.pipeline, plan.global_batch, share(bad.step.compute),
-        share(bad.step.tensor_comm), share(bad.step.pipeline_comm), share(bad.step.data_comm),
-        share(bad.step.bubble), bad.row->note.empty() ? "" : "; ", bad.row->note);
-    if (seen.size() == 10) break;
-  }
-}
-
-void print_memory(const std::vector<TransformerFamily>& families) {
-  fmt::print(
-      "\nmemory of the fullest device against what is stated, held or handed out, and plans that "
-      "ran but look too "
-      "large\n");
-  for (const TransformerFamily& family : families) {
-    std::vector<double> errors;
-    int ran = 0, refused = 0, failed = 0, allowed = 0;
-    for (const auto& row : family.rows) {
-      const auto memory = predict_transformer_memory(row.point.shape, row.point.plan);
-      if (!memory.ok()) continue;
-      const bool fits = memory->reserved() <= row.point.cluster.instance.node.device.memory;
-      if (row.memory) errors.push_back(std::abs(memory->reserved() / *row.memory - 1));
-      if (row.allocated) errors.push_back(std::abs(memory->allocated() / *row.allocated - 1));
-      ++(row.out_of_memory ? failed : ran);
-      if (row.out_of_memory && fits) ++allowed;
-      if (!row.out_of_memory && !fits) ++refused;
-    }
-    fmt::print("{:<16} {:>3} stated", family.name, errors.size());
-    if (!errors.empty()) {
-      fmt::print(", median {:.1f} % p90 {:.1f} %", 100 * quantile(errors, 0.5),
-                 100 * quantile(errors, 0.9));
-    }
-    fmt::print("; {} of {} that ran are called too large; {} of {} that did not are allowed\n",
-               refused, ran, allowed, failed);
-  }
 }
 
 /// `found` of a calibration from `runs`, on everything else of both tables of the system.
@@ -281,8 +214,6 @@ int run(const std::string& root) {
   for (const TransformerFamily& family : *families) {
     print_family(family.name, family.rows, {{"A100", table->believed()}});
   }
-  print_worst(*families, shipped);
-  print_memory(*families);
   print_calibration(*families, table->believed());
   print_speed(families->front(), shipped.at("A100"));
   return 0;
