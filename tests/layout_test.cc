@@ -37,6 +37,7 @@ TEST(LayoutTest, HeadersAreIncludedOnce) { expect_none(unguarded_headers(tree())
 TEST(LayoutTest, EverySourceIsBuilt) { expect_none(unbuilt_sources(tree())); }
 TEST(LayoutTest, EverySourceHasATest) { expect_none(untested_sources(tree())); }
 TEST(LayoutTest, TestNamesHaveNoUnderscore) { expect_none(underscored_tests(tree())); }
+TEST(LayoutTest, TestsWriteOnlyIntoTheirOwnFolders) { expect_none(shared_test_paths(tree())); }
 
 }  // namespace
 }  // namespace pluto::layout

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/document.h"
+#include "tests/support/temporary_folder.h"
 
 namespace pluto {
 namespace {
@@ -15,18 +16,13 @@ namespace fs = std::filesystem;
 
 class DocumentFileTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = ::testing::TempDir() + "pluto_file_XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
   std::string path(const std::string& name) const { return (folder_ / name).string(); }
   std::size_t files() const {
     return static_cast<std::size_t>(
         std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
   }
-  fs::path folder_;
+  testing::TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
 };
 
 TEST_F(DocumentFileTest, WrittenContentReadsBack) {

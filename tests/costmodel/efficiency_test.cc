@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/document.h"
+#include "tests/support/temporary_folder.h"
 
 namespace pluto {
 namespace {
@@ -16,15 +17,14 @@ using ::testing::HasSubstr;
 
 const std::string kShipped = std::string(PLUTO_SOURCE_DIR) + "/data/efficiency.json";
 
-std::string with_replaced(const std::string& from, const std::string& to) {
+Result<EfficiencyTable> load_replaced(const std::string& from, const std::string& to) {
   auto text = read_file(kShipped);
   EXPECT_TRUE(text.ok());
   const auto at = text->find(from);
   EXPECT_NE(at, std::string::npos) << from;
   text->replace(at, from.size(), to);
-  const std::string path = ::testing::TempDir() + "/efficiency_test.json";
-  EXPECT_TRUE(write_file(path, *text).ok());
-  return path;
+  const testing::TemporaryFolder folder;
+  return load_efficiency(folder.write("efficiency_test.json", *text));
 }
 
 TEST(Efficiency, TheShippedTableCoversEveryClassOfBothKinds) {
@@ -61,7 +61,7 @@ TEST(Efficiency, AMissingFileIsNotFound) {
 }
 
 TEST(Efficiency, AWrongFractionIsRefusedWithItsLine) {
-  const auto table = load_efficiency(with_replaced("{\"flops\": 0.6,", "{\"flops\": 60,"));
+  const auto table = load_replaced("{\"flops\": 0.6,", "{\"flops\": 60,");
   ASSERT_FALSE(table.ok());
   EXPECT_EQ(table.error().code, ErrorCode::kInvalidInput);
   EXPECT_THAT(table.error().message, HasSubstr("efficiency_test.json:9"));
@@ -69,14 +69,13 @@ TEST(Efficiency, AWrongFractionIsRefusedWithItsLine) {
 }
 
 TEST(Efficiency, UnknownAndMissingKeysAreRefused) {
-  const auto unknown =
-      load_efficiency(with_replaced("\"bandwidth_contention\"", "\"bandwidth_contest\""));
+  const auto unknown = load_replaced("\"bandwidth_contention\"", "\"bandwidth_contest\"");
   ASSERT_FALSE(unknown.ok());
   EXPECT_THAT(unknown.error().message, HasSubstr("bandwidth_contention"));
-  const auto missing = load_efficiency(with_replaced("\"other\"", "\"another\""));
+  const auto missing = load_replaced("\"other\"", "\"another\"");
   ASSERT_FALSE(missing.ok());
   EXPECT_THAT(missing.error().message, HasSubstr("other"));
-  const auto newer = load_efficiency(with_replaced("\"schema\": 1", "\"schema\": 2"));
+  const auto newer = load_replaced("\"schema\": 1", "\"schema\": 2");
   ASSERT_FALSE(newer.ok());
   EXPECT_THAT(newer.error().message, HasSubstr("schema"));
 }

@@ -8,6 +8,7 @@
 
 #include "base/document.h"
 #include "tests/support/table_costs.h"
+#include "tests/support/temporary_folder.h"
 
 namespace pluto {
 namespace {
@@ -196,15 +197,14 @@ TEST(NcclModel, BetterLinksAreNeverSlowerAndMoreBytesNeverFaster) {
   }
 }
 
-std::string with_replaced(const std::string& from, const std::string& to) {
+auto load_replaced(const std::string& from, const std::string& to) {
   auto text = read_file(kShipped);
   EXPECT_TRUE(text.ok());
   const auto at = text->find(from);
   EXPECT_NE(at, std::string::npos) << from;
   text->replace(at, from.size(), to);
-  const std::string path = ::testing::TempDir() + "/nccl_model_test.json";
-  EXPECT_TRUE(write_file(path, *text).ok());
-  return path;
+  const testing::TemporaryFolder folder;
+  return load_nccl(folder.write("nccl_model_test.json", *text));
 }
 
 TEST(NcclModel, AMissingFileIsNotFound) {
@@ -215,7 +215,7 @@ TEST(NcclModel, AMissingFileIsNotFound) {
 
 TEST(NcclModel, WrongTablesAreRefusedWithTheirLine) {
   const auto message = [](const std::string& from, const std::string& to) {
-    const auto table = load_nccl(with_replaced(from, to));
+    const auto table = load_replaced(from, to);
     EXPECT_FALSE(table.ok()) << from;
     return table.ok() ? std::string() : table.error().message;
   };

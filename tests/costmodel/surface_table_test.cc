@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/document.h"
+#include "tests/support/temporary_folder.h"
 
 namespace pluto {
 namespace {
@@ -82,7 +83,8 @@ TEST(SurfaceTable, ADatasheetNeedsMultiprocessorsBandwidthAndPeak) {
 }
 
 TEST(SurfaceTable, WrittenAndReadBackItIsTheSame) {
-  const std::string path = ::testing::TempDir() + "/surface_table_test.json";
+  const testing::TemporaryFolder folder;
+  const std::string path = folder.file("surface_table_test.json");
   const auto table = small_table();
   ASSERT_TRUE(write_file(path, to_text(table, "a test")).ok());
   const auto read = load_surfaces(path);
@@ -117,7 +119,8 @@ TEST(SurfaceTable, TheShippedTableHasEveryMeasuredClassAndGeneration) {
 }
 
 TEST(SurfaceTable, FaultsAreRefusedWithTheirPlace) {
-  const std::string path = ::testing::TempDir() + "/surface_table_fault.json";
+  const testing::TemporaryFolder folder;
+  const std::string path = folder.file("surface_table_fault.json");
   const auto load_with = [&](const std::string& line) {
     const std::string text =
         "{\"schema\": 1, \"about\": \"\", \"alike\": {}, \"surfaces\": [\n" + line + "]}";

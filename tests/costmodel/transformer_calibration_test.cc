@@ -12,6 +12,7 @@
 #include "costmodel/transformer_costs.h"
 #include "costmodel/transformer_points.h"
 #include "plan/catalog.h"
+#include "tests/support/temporary_folder.h"
 
 namespace pluto {
 namespace {
@@ -19,12 +20,6 @@ namespace {
 using ::testing::HasSubstr;
 
 const std::string kData = std::string(PLUTO_SOURCE_DIR) + "/data";
-
-std::string written(const std::string& name, const std::string& text) {
-  const std::string path = ::testing::TempDir() + "/" + name;
-  EXPECT_TRUE(write_file(path, text).ok());
-  return path;
-}
 
 TransformerCostTable shipped() {
   auto table = TransformerCostTable::load(kData + "/transformer.json");
@@ -162,12 +157,13 @@ TEST(TransformerCosts, DevicesDifferWhereTheFileSaysSo) {
 TEST(TransformerCosts, ReadsStrictly) {
   const auto text = read_file(kData + "/transformer.json");
   ASSERT_TRUE(text.ok());
+  const testing::TemporaryFolder folder;
   const auto with = [&](const std::string& from, const std::string& to) {
     std::string changed = *text;
     const auto at = changed.find(from);
     EXPECT_NE(at, std::string::npos) << from;
     changed.replace(at, from.size(), to);
-    const auto table = TransformerCostTable::load(written("transformer_test.json", changed));
+    const auto table = TransformerCostTable::load(folder.write("transformer_test.json", changed));
     return table.ok() ? std::string("ok") : table.error().message;
   };
   EXPECT_THAT(with("\"gemm_fraction\"", "\"gem_fraction\""), HasSubstr("gemm_fraction"));
@@ -180,8 +176,9 @@ TEST(TransformerPoints, ReadsDefaultsAndNamesWhatIsWrong) {
   const std::string header =
       "cluster,layers,hidden,heads,sequence,vocabulary,data,tensor,micro_batch,global_batch,step_s,"
       "memory_GiB,outcome,style\n";
+  const testing::TemporaryFolder folder;
   const auto read = [&](const std::string& text) {
-    return read_transformer_points(written("points.csv", text), nodes);
+    return read_transformer_points(folder.write("points.csv", text), nodes);
   };
   const auto good = read(header + "vtrain,24,2048,16,1024,51200,4,4,2,16,0.5,12.5,,\n");
   ASSERT_TRUE(good.ok()) << good.error().message;

@@ -333,4 +333,19 @@ Violations underscored_tests(const SourceTree& tree) {
   return violations;
 }
 
+Violations shared_test_paths(const SourceTree& tree) {
+  static const std::regex kShared(R"(\bTempDir\(\)|\btemp_directory_path\(\))");
+  Violations violations;
+  for (const SourceFile& file : tree.others) {
+    for (std::size_t i = 0; i < file.code.size(); ++i) {
+      const bool own =
+          i + 1 < file.code.size() && file.code[i + 1].find("mkdtemp(") != std::string::npos;
+      if (!own && std::regex_search(file.code[i], kShared)) {
+        violations.push_back(at(file, i + 1) + "a folder all tests share; use TemporaryFolder");
+      }
+    }
+  }
+  return violations;
+}
+
 }  // namespace pluto::layout

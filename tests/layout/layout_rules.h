@@ -37,5 +37,9 @@ Violations unbuilt_sources(const SourceTree& tree);
 Violations untested_sources(const SourceTree& tree);
 /// GoogleTest composes identifiers from names; an underscore in one is undefined.
 Violations underscored_tests(const SourceTree& tree);
+/// A test writes into a TemporaryFolder of its own: tests run side by side, and two that write one
+/// path of a common folder read each other's files. The common folder may be named only where the
+/// next line calls mkdtemp.
+Violations shared_test_paths(const SourceTree& tree);
 
 }  // namespace pluto::layout

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/support/temporary_folder.h"
+
 namespace pluto::layout {
 namespace {
 
@@ -18,9 +20,6 @@ using ::testing::IsEmpty;
 class LayoutRulesTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string name = ::testing::TempDir() + "pluto_layout_XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    root_ = name;
     write("cmake/PlutoLibrary.cmake",
           "# set(PLUTO_RANK_ghost 9)\nset(PLUTO_RANK_base 0)\nset(PLUTO_RANK_db "
           "1)\nset(PLUTO_RANK_costmodel 1)\n");
@@ -36,20 +35,20 @@ class LayoutRulesTest : public ::testing::Test {
     write("tests/base/text_test.cc", "TEST(TextTest, Splits) {}\n");
     write("tests/db/store_test.cc", "#include \"tests/support/toy.h\"\n");
   }
-  void TearDown() override { fs::remove_all(root_); }
   void write(const std::string& path, const std::string& content) {
     fs::create_directories((root_ / path).parent_path());
     std::ofstream(root_ / path) << content;
   }
   SourceTree tree() const { return load_source_tree(root_); }
-  fs::path root_;
+  testing::TemporaryFolder folder_;
+  const fs::path root_ = folder_.path();
 };
 
 TEST_F(LayoutRulesTest, LawfulTreeHasNoViolation) {
   for (const auto rule :
        {undeclared_folders, climbing_includes, includes_without_folder, strayed_third_party,
         third_party_in_headers, forbidden_calls, oversized_files, unguarded_headers,
-        unbuilt_sources, untested_sources, underscored_tests}) {
+        unbuilt_sources, untested_sources, underscored_tests, shared_test_paths}) {
     EXPECT_THAT(rule(tree()), IsEmpty());
   }
 }
@@ -172,6 +171,14 @@ TEST_F(LayoutRulesTest, UnderscoreInATestNameIsSeen) {
   EXPECT_THAT(underscored_tests(tree()),
               ElementsAre("tests/base/x_test.cc:2: an underscore in Good.Not_Fine",
                           "tests/base/x_test.cc:3: an underscore in Not_Good.Fine"));
+}
+
+TEST_F(LayoutRulesTest, PathsOfAFolderAllTestsShareAreSeen) {
+  write("tests/base/x_test.cc",
+        "auto a = ::testing::TempDir() + \"/one.json\";\n"
+        "auto b = fs::temp_directory_path() / \"XXXXXX\";\nmkdtemp(b.data());\n");
+  EXPECT_THAT(shared_test_paths(tree()),
+              ElementsAre("tests/base/x_test.cc:1: a folder all tests share; use TemporaryFolder"));
 }
 
 }  // namespace
