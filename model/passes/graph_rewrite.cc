@@ -102,8 +102,12 @@ TrainingGraph carry_over(const TrainingGraph& training, std::vector<TrainedParam
   }
   result.trained = std::move(trained);
   result.phase.resize(rewritten.graph.ops().size());
+  result.origin.resize(rewritten.graph.ops().size());
   for (std::size_t i = 0; i < rewritten.ops.size(); ++i) {
-    if (rewritten.ops[i].valid()) result.phase[rewritten.ops[i].index()] = phase[i];
+    if (!rewritten.ops[i].valid()) continue;
+    const std::size_t placed = rewritten.ops[i].index();
+    result.phase[placed] = phase[i];
+    if (i < training.origin.size()) result.origin[placed] = op(training.origin[i]);
   }
   result.graph = std::move(rewritten.graph);
   return result;

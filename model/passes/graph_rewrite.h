@@ -47,7 +47,8 @@ class GraphRewrite {
 };
 
 /// `training` over the rewritten graph. `trained` and `phase` replace its own, in the numbering of
-/// the rewrite; its graph is not read. Every id that is carried over must have survived.
+/// the rewrite; its graph is not read. Every id that is carried over must have survived,
+/// but for origins; the origin of a node the pass added is invalid.
 TrainingGraph carry_over(const TrainingGraph& training, std::vector<TrainedParameter> trained,
                          const std::vector<OpPhase>& phase, RewrittenGraph rewritten);
 

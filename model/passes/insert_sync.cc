@@ -118,6 +118,10 @@ class SyncInsertion {
         case SyncMethod::kSufficientFactor:
           closing[b] = gather_factors(b);
           break;
+        case SyncMethod::kFactorServer:
+        case SyncMethod::kShard:
+          return unsupported(
+              fmt::format("bucket {}: {} is not lowered yet", b, to_text(buckets_[b].method)));
       }
       for (std::size_t i : members_[b]) closing[b].push_back(training_.trained[i].update);
       if (buckets_[b].method == SyncMethod::kParameterServer) closing[b].push_back(add_pull(b));

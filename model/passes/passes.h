@@ -21,8 +21,10 @@ enum class SyncMethod : std::uint8_t {
   kAllReduce,         ///< ring all_reduce of the bucket's slice
   kParameterServer,   ///< push to sharded servers, update there, pull
   kSufficientFactor,  ///< gather the factors of each linear layer, multiply late
+  kFactorServer,  ///< factors to the server, which multiplies and updates; the matrix comes back
+  kShard,         ///< reduce_scatter, update of the own shard, all_gather (ZeRO)
 };
-/// "none", "all_reduce", "parameter_server", "sufficient_factor"
+/// "none", "all_reduce", "parameter_server", "sufficient_factor", "factor_server", "shard"
 const char* to_text(SyncMethod method);
 Result<SyncMethod> parse_sync_method(std::string_view text);
 
