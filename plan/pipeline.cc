@@ -5,7 +5,8 @@
 #include <algorithm>
 #include <limits>
 #include <map>
-#include <unordered_set>
+#include <set>
+#include <unordered_map>
 
 #include "model/passes/split_stages.h"
 #include "plan/lifetimes.h"
@@ -35,6 +36,36 @@ std::vector<BucketPlan> buckets_of(const TrainingGraph& training,
   }
   std::erase_if(own, [](const BucketPlan& bucket) { return bucket.parameters.empty(); });
   return own;
+}
+
+/// Chunks of the synchronised nodes: known ones by name; what synchronisation added belongs to the
+/// lowest chunk it works for, which backward reaches last.
+std::vector<int> chunks_after_sync(const StageGraph& before, const TrainingGraph& after) {
+  std::unordered_map<std::string, int> known;
+  for (const Op& op : before.training.graph.ops()) known[op.name] = before.chunk[op.id.index()];
+  std::unordered_map<TensorId, int> owner;  // gradients and parameters
+  for (const TrainedParameter& entry : after.trained) {
+    const int chunk = known.at(after.graph.op(entry.update).name);
+    owner[entry.gradient] = owner[entry.parameter] = chunk;
+  }
+  std::vector<int> chunks;
+  for (const Op& op : after.graph.ops()) {
+    const auto found = known.find(op.name);
+    if (found != known.end()) {
+      chunks.push_back(found->second);
+      continue;
+    }
+    int lowest = std::numeric_limits<int>::max();
+    for (TensorId id : op.updates) {
+      if (owner.contains(id)) lowest = std::min(lowest, owner.at(id));
+    }
+    for (TensorId id : op.inputs) {
+      const auto producer = after.graph.tensor(id).producer;
+      if (producer) lowest = std::min(lowest, chunks[producer->index()]);
+    }
+    chunks.push_back(lowest == std::numeric_limits<int>::max() ? 0 : lowest);
+  }
+  return chunks;
 }
 
 }  // namespace
@@ -84,15 +115,7 @@ Result<LoweredPipeline> lower_pipeline(const ModelGraph& model, const Plan& plan
     PipelineStage role;
     PLUTO_ASSIGN_AT(fmt::format("stage {}", stage), role.lowered, lower(part.training, own));
     role.lowered.program.accumulation = static_cast<int>(plan.accumulation);
-    std::map<std::string, int> chunk_by_name;
-    for (const Op& op : part.training.graph.ops()) {
-      chunk_by_name[op.name] = part.chunk[op.id.index()];
-    }
-    // What synchronisation adds works for the last chunk that backward reaches.
-    for (const Op& op : role.lowered.training.graph.ops()) {
-      const auto known = chunk_by_name.find(op.name);
-      role.chunk.push_back(known != chunk_by_name.end() ? known->second : stage);
-    }
+    role.chunk = chunks_after_sync(part, role.lowered.training);
     role.order =
         pipeline_order(stage, stages, result.interleave, static_cast<int>(plan.accumulation));
     result.stages.push_back(std::move(role));
@@ -128,13 +151,27 @@ MemoryBreakdown stage_memory(const PipelineStage& stage, const WorkspaceOf& work
       kept[chunk] += tensor.type.bytes(stage.lowered.program.micro_batch).value();
     }
   }
-  std::int64_t live = 0, most = 0, once = 0;
+  // A micro-batch whose input backward reads again holds an input set until then.
+  std::set<int> rereading;
+  for (TensorId id : training.graph.with_role(TensorRole::kInput)) {
+    for (OpId reader : training.graph.consumers(id)) {
+      if (training.phase[reader.index()] == OpPhase::kBackward) {
+        rereading.insert(stage.chunk[reader.index()]);
+      }
+    }
+  }
+  std::int64_t live = 0, most = 0, once = 0, waiting = 0, sets = 0;
   for (const auto& [chunk, bytes] : kept) once += bytes;
   for (const StagePass& pass : stage.order) {
     live += (pass.forward ? 1 : -1) * kept[pass.chunk];
     most = std::max(most, live);
+    if (rereading.contains(pass.chunk)) waiting += pass.forward ? 1 : -1;
+    sets = std::max(sets, waiting);
   }
   sizes.activations += Bytes(std::max<std::int64_t>(0, most - once));
+  // Of two sets one is being filled.
+  const Bytes set(sizes.inputs.value() / 2);
+  sizes.inputs = set * std::max<std::int64_t>(2, sets + 1);
   return sizes;
 }
 

@@ -43,9 +43,9 @@ struct LoweredPipeline {
 Result<LoweredPipeline> lower_pipeline(const ModelGraph& model, const Plan& plan);
 
 /// Memory of one rank of the stage. Formula: that of one micro-batch (plan_memory), and for every
-/// further micro-batch in flight what its chunk keeps from forward to backward. In flight: forward
-/// passes of a chunk minus its backward passes, at the worst point of `order`. Ignores: gaps
-/// between the kept tensors. Test: plan/pipeline_test.cc.
+/// further micro-batch in flight what its chunk keeps from forward to backward, inputs included. In
+/// flight: forward passes of a chunk minus its backward passes, at the worst point of `order`.
+/// Ignores: gaps between the kept tensors. Test: plan/pipeline_test.cc.
 MemoryBreakdown stage_memory(const PipelineStage& stage, const WorkspaceOf& workspace);
 
 }  // namespace pluto

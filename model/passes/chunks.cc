@@ -83,6 +83,21 @@ double least_limit(const std::vector<double>& work, const std::vector<std::size_
   return high;
 }
 
+/// Moves each cut to where least crosses it, as long as the chunks beside it stay within `limit`.
+void narrow(const Positions& positions, double limit, std::vector<std::size_t>& cuts) {
+  for (std::size_t c = 0; c < cuts.size(); ++c) {
+    const std::size_t begin = c == 0 ? 0 : cuts[c - 1];
+    const std::size_t end = c + 1 == cuts.size() ? positions.work.size() - 1 : cuts[c + 1];
+    for (std::size_t i = begin + 1; i < end; ++i) {
+      if (positions.work[i] - positions.work[begin] > limit ||
+          positions.work[end] - positions.work[i] > limit) {
+        continue;
+      }
+      if (positions.crossing[i] < positions.crossing[cuts[c]]) cuts[c] = i;
+    }
+  }
+}
+
 }  // namespace
 
 Result<std::vector<int>> chunks_of(const Graph& forward, std::span<const std::string> cuts) {
@@ -134,8 +149,9 @@ Result<std::vector<std::string>> even_cuts(const Graph& forward, int chunks) {
     const auto allowed = allowed_below(width);
     const double limit = least_limit(positions.work, allowed, chunks);
     if (limit > kSlack * best && width != widths.back()) continue;
-    const auto best_cuts = cuts_within(positions.work, allowed, chunks, limit);
-    for (const std::size_t at : *best_cuts) cuts.push_back(forward.op(OpId(at)).name);
+    auto at = *cuts_within(positions.work, allowed, chunks, limit);
+    narrow(positions, kSlack * limit, at);
+    for (const std::size_t i : at) cuts.push_back(forward.op(OpId(i)).name);
     break;
   }
   return cuts;

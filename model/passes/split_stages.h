@@ -19,9 +19,9 @@ Result<std::vector<int>> chunks_of(const Graph& forward, std::span<const std::st
 /// Cuts that make `chunks` chunks of even work where little crosses them.
 /// Rule: of all sets of positions {those that at most b bytes cross}, b as small as possible, the
 /// first whose best cuts make no chunk more than 5 % heavier than the best cuts anywhere do; best:
-/// the heaviest chunk is as light as can be, then the cuts as late as can be. Work: forward
-/// floating-point operations, of a node without any its bytes. Errors: kInvalidInput when the graph
-/// has fewer nodes than chunks.
+/// the heaviest chunk is as light as can be, then the cuts as late as can be. Each cut then moves
+/// to where least crosses it within the same 5 %. Work: forward floating-point operations, of a
+/// node without any its bytes. Errors: kInvalidInput when the graph has fewer nodes than chunks.
 Result<std::vector<std::string>> even_cuts(const Graph& forward, int chunks);
 
 /// A model in which no parameter is read on two stages.
