@@ -16,21 +16,39 @@ struct Message {
   Seconds time;
 };
 
-struct Pass {
+/// What a pass takes, whichever stage runs it.
+struct PassCost {
   PassTime plain;  ///< as every micro-batch runs it
   Seconds tail;    ///< makespan of the last micro-batch, with synchronisation
+};
+
+/// What the stages of one kind cost. Passes by (chunk of the stage, forward).
+struct StageCost {
+  std::map<std::pair<int, bool>, PassCost> passes;
+  TermTallies tallies;  ///< of one step
+};
+
+/// The messages of a pass.
+struct PassMessages {
   std::vector<Message> sends;
   std::vector<std::size_t> receives;
 };
 
-/// Passes of one stage by (chunk, forward).
-using StagePasses = std::map<std::pair<int, bool>, Pass>;
-
 class PipelineRun {
  public:
   PipelineRun(const LoweredPipeline& pipeline, const Plan& plan, const CostSource& costs)
-      : pipeline_(pipeline), plan_(plan), costs_(costs) {
-    for (std::size_t s = 0; s < pipeline.stages.size(); ++s) passes_.push_back(passes_of(s));
+      : pipeline_(pipeline),
+        plan_(plan),
+        costs_(costs),
+        stages_(static_cast<int>(pipeline.stages.size())) {
+    for (std::size_t s = 0; s < pipeline.stages.size(); ++s) {
+      const std::size_t like = pipeline.stages[s].like;
+      if (like == s) cost_.emplace(s, cost_of(pipeline.stages[s]));
+      const StageCost& cost = cost_.at(like);
+      tallies_.add(cost.tallies);
+      slowest_input_ = std::max(slowest_input_, cost.tallies.input.total());
+      messages_.push_back(messages_of(s));
+    }
     run();
   }
 
@@ -62,72 +80,76 @@ class PipelineRun {
   }
 
  private:
-  StagePasses passes_of(std::size_t s) {
-    const PipelineStage& stage = pipeline_.stages[s];
+  StageCost cost_of(const PipelineStage& stage) const {
     const TrainingGraph& training = stage.lowered.training;
     const auto tasks = cost_tasks(stage.lowered, plan_.cluster, plan_.data, costs_);
     const auto micro_batches = static_cast<double>(stage.lowered.program.accumulation);
-    Seconds input;
-    StagePasses passes;
+    StageCost cost;
     std::map<std::pair<int, bool>, std::vector<std::size_t>> plain, with_sync;
-    std::vector<std::size_t> last;  // the update, and what it needs
+    std::vector<std::size_t> updates;
     for (std::size_t i = 0; i < tasks.size(); ++i) {
       const Task& task = stage.lowered.program.tasks[i];
+      const auto add = [&](double times) {
+        cost.tallies.of(tasks[i].part)
+            .add(tasks[i].alone * times, tasks[i].relative_spread, tasks[i].evidence);
+      };
       if (std::holds_alternative<BatchTask>(task.payload)) {
-        tallies_.input.add(tasks[i].alone * micro_batches, tasks[i].relative_spread,
-                           tasks[i].evidence);
-        input += tasks[i].alone * micro_batches;
+        add(micro_batches);
         continue;
       }
-      const auto* op_task = std::get_if<OpTask>(&task.payload);
-      const OpId op = op_task != nullptr ? op_task->op : std::get<CollectiveTask>(task.payload).op;
+      const OpId op = node_of(task);
       const OpPhase phase = training.phase[op.index()];
-      const std::pair key(stage.chunk[op.index()], phase == OpPhase::kForward);
       const bool once = phase == OpPhase::kSync || phase == OpPhase::kUpdate;
-      if (note_message(s, training.graph.op(op), task, passes[key])) continue;
-      tallies_.of(tasks[i].part)
-          .add(tasks[i].alone * (once ? 1 : micro_batches), tasks[i].relative_spread,
-               tasks[i].evidence);
+      add(once ? 1 : micro_batches);
       if (phase == OpPhase::kUpdate) {
-        last.push_back(i);
+        updates.push_back(i);
         continue;
       }
+      const std::pair key(stage.chunk[op.index()] / stages_, phase == OpPhase::kForward);
       with_sync[key].push_back(i);
       if (!once) plain[key].push_back(i);
     }
-    slowest_input_ = std::max(slowest_input_, input);
-    const int final_chunk = stage.order.back().chunk;
-    for (auto& [key, pass] : passes) {
-      pass.plain = time_of(tasks, plain[key]);
-      auto& tail = with_sync[key];
-      if (key == std::pair(final_chunk, false)) {
-        tail.insert(tail.end(), last.begin(), last.end());
-        std::ranges::sort(tail);
-      }
-      pass.tail = time_of(tasks, tail).makespan;
+    const std::pair last(stage.order.back().chunk / stages_, false);
+    with_sync[last].insert(with_sync[last].end(), updates.begin(), updates.end());
+    std::ranges::sort(with_sync[last]);
+    for (const auto& [key, members] : with_sync) {
+      cost.passes[key] = {time_of(tasks, plain[key]), time_of(tasks, members).makespan};
     }
-    return passes;
+    return cost;
   }
 
-  /// Notes a send or receive node in its pass; false for every other node.
-  bool note_message(std::size_t s, const Op& op, const Task& task, Pass& pass) {
-    if (op.kind != OpKind::kSend && op.kind != OpKind::kReceive) return false;
-    // "<tensor>.send" and "<tensor>.receive", by stage that receives.
-    const bool sends = op.kind == OpKind::kSend;
-    const auto peer = std::get<StageAttrs>(op.attrs).peer;
-    const auto to = sends ? static_cast<std::size_t>(peer) : s;
-    const std::string name = op.name.substr(0, op.name.rfind('.'));
-    const std::size_t key = keys_.try_emplace({name, to}, keys_.size()).first->second;
-    if (!sends) {
-      pass.receives.push_back(key);
-      return true;
+  static OpId node_of(const Task& task) {
+    const auto* op = std::get_if<OpTask>(&task.payload);
+    return op != nullptr ? op->op : std::get<CollectiveTask>(task.payload).op;
+  }
+
+  /// Messages of the passes of stage s, by (chunk of the stage, forward). A message is known by
+  /// "<tensor>.send", "<tensor>.receive" and the stage that receives it.
+  std::map<std::pair<int, bool>, PassMessages> messages_of(std::size_t s) {
+    const PipelineStage& stage = pipeline_.stages[s];
+    const TrainingGraph& training = stage.lowered.training;
+    std::map<std::pair<int, bool>, PassMessages> messages;
+    for (const Task& task : stage.lowered.program.tasks) {
+      const auto* collective = std::get_if<CollectiveTask>(&task.payload);
+      if (collective == nullptr || collective->kind != CollectiveKind::kSend) continue;
+      const Op& op = training.graph.op(collective->op);
+      if (op.kind != OpKind::kSend && op.kind != OpKind::kReceive) continue;
+      const auto peer = static_cast<std::size_t>(std::get<StageAttrs>(op.attrs).peer);
+      const std::size_t to = op.kind == OpKind::kSend ? peer : s;
+      const std::string name = op.name.substr(0, op.name.rfind('.'));
+      const std::size_t key = keys_.try_emplace({name, to}, keys_.size()).first->second;
+      auto& pass = messages[{stage.chunk[op.id.index()] / stages_,
+                             training.phase[op.id.index()] == OpPhase::kForward}];
+      if (op.kind == OpKind::kReceive) {
+        pass.receives.push_back(key);
+        continue;
+      }
+      const auto cost = costs_.collective(call_to(s, to, *collective), plan_.cluster);
+      tallies_.communication.add(cost.time * static_cast<double>(plan_.accumulation),
+                                 cost.relative_spread, cost.evidence);
+      pass.sends.push_back({key, cost.time});
     }
-    const auto cost =
-        costs_.collective(call_to(s, to, std::get<CollectiveTask>(task.payload)), plan_.cluster);
-    tallies_.communication.add(cost.time * static_cast<double>(plan_.accumulation),
-                               cost.relative_spread, cost.evidence);
-    pass.sends.push_back({key, cost.time});
-    return true;
+    return messages;
   }
 
   /// Stage s is ranks s w to (s + 1) w - 1, w = data x tensor x context; a rank sends to the one of
@@ -178,19 +200,21 @@ class PipelineRun {
         const auto& order = pipeline_.stages[s].order;
         for (; at[s] < order.size(); ++at[s]) {
           const StagePass& turn = order[at[s]];
-          const Pass& pass = passes_[s].at({turn.chunk, turn.forward});
+          const std::pair key(turn.chunk / stages_, turn.forward);
+          const PassCost& pass = cost_.at(pipeline_.stages[s].like).passes.at(key);
+          const PassMessages& messages = messages_[s][key];
           const auto micro = static_cast<std::size_t>(turn.micro_batch);
           Seconds start = free[s];
           bool ready = true;
-          for (std::size_t key : pass.receives) {
-            ready = ready && arrival[key][micro].has_value();
-            if (ready) start = std::max(start, *arrival[key][micro]);
+          for (std::size_t message : messages.receives) {
+            ready = ready && arrival[message][micro].has_value();
+            if (ready) start = std::max(start, *arrival[message][micro]);
           }
           if (!ready) break;
           const bool is_last = !turn.forward && turn.micro_batch + 1 == micro_batches;
           const Seconds takes = is_last ? pass.tail : pass.plain.makespan;
           const Seconds end = start + takes;
-          for (const Message& message : pass.sends) {
+          for (const Message& message : messages.sends) {
             // Synchronisation goes on behind the message.
             arrival[message.key][micro] = start + pass.plain.makespan + message.time;
           }
@@ -219,8 +243,10 @@ class PipelineRun {
   const LoweredPipeline& pipeline_;
   const Plan& plan_;
   const CostSource& costs_;
+  int stages_;
   std::map<std::pair<std::string, std::size_t>, std::size_t> keys_;
-  std::vector<StagePasses> passes_;
+  std::map<std::size_t, StageCost> cost_;  // by the first stage of a kind
+  std::vector<std::map<std::pair<int, bool>, PassMessages>> messages_;  // by stage
   TermTallies tallies_;
   Seconds slowest_input_, end_, waited_;
   std::vector<TimelineEntry> entries_;

@@ -88,6 +88,13 @@ EvidenceTally& TermTallies::of(TaskPart part) {
   return input;
 }
 
+void TermTallies::add(const TermTallies& others) {
+  compute.add(others.compute);
+  update.add(others.update);
+  communication.add(others.communication);
+  input.add(others.input);
+}
+
 std::vector<TaskCost> cost_tasks(const LoweredPlan& lowered, const ClusterSpec& cluster,
                                  const DataChoice& data, const CostSource& costs) {
   const auto& program = lowered.program;

@@ -29,6 +29,7 @@ std::vector<TaskCost> cost_tasks(const LoweredPlan& lowered, const ClusterSpec& 
 struct TermTallies {
   EvidenceTally compute, update, communication, input;
   EvidenceTally& of(TaskPart part);
+  void add(const TermTallies& others);
 };
 
 }  // namespace pluto

@@ -8,6 +8,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "base/fingerprint.h"
 #include "model/passes/split_stages.h"
 #include "plan/lifetimes.h"
 #include "plan/task_emitter.h"
@@ -68,6 +69,26 @@ std::vector<int> chunks_after_sync(const StageGraph& before, const TrainingGraph
   return chunks;
 }
 
+/// What a stage costs depends on: everything but names and stage numbers.
+std::uint64_t structure_of(const PipelineStage& stage, int stages) {
+  const TrainingGraph& training = stage.lowered.training;
+  Fingerprint print;
+  for (const Op& op : training.graph.ops()) {
+    print.add(to_text(op.kind)).add(to_text(op.pass));
+    if (!std::holds_alternative<StageAttrs>(op.attrs)) print.add(to_text(op.attrs));
+    print.add(static_cast<std::int64_t>(training.phase[op.id.index()]));
+    print.add(static_cast<std::int64_t>(stage.chunk[op.id.index()] / stages));
+    for (const auto* operands : {&op.inputs, &op.outputs, &op.updates}) {
+      for (TensorId id : *operands) {
+        print.add(static_cast<std::int64_t>(id.index()));
+        print.add(to_text(training.graph.tensor(id).type));
+      }
+      print.add(std::int64_t{-1});
+    }
+  }
+  return print.value();
+}
+
 }  // namespace
 
 std::vector<StagePass> pipeline_order(int stage, int stages, int interleave, int micro_batches) {
@@ -107,6 +128,7 @@ Result<LoweredPipeline> lower_pipeline(const ModelGraph& model, const Plan& plan
   PLUTO_ASSIGN(const TrainingGraph training, derived(untied.model, plan));
   PLUTO_ASSIGN_AT("pipeline", auto parts,
                   split_stages(training, untied.model.graph, chunk_of, stages, untied.copies));
+  std::map<std::uint64_t, std::size_t> first_like;
   for (int stage = 0; stage < stages; ++stage) {
     StageGraph& part = parts[static_cast<std::size_t>(stage)];
     Plan own = plan;
@@ -118,6 +140,8 @@ Result<LoweredPipeline> lower_pipeline(const ModelGraph& model, const Plan& plan
     role.chunk = chunks_after_sync(part, role.lowered.training);
     role.order =
         pipeline_order(stage, stages, result.interleave, static_cast<int>(plan.accumulation));
+    role.like =
+        first_like.try_emplace(structure_of(role, stages), result.stages.size()).first->second;
     result.stages.push_back(std::move(role));
   }
   return result;

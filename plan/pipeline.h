@@ -31,6 +31,9 @@ struct PipelineStage {
   LoweredPlan lowered;
   std::vector<int> chunk;        ///< by OpId of lowered.training.graph
   std::vector<StagePass> order;  ///< of one step
+  /// The first stage that costs the same: equal nodes, wiring, phases and chunks but for names and
+  /// stage numbers. Itself for the first of a kind.
+  std::size_t like = 0;
 };
 
 struct LoweredPipeline {
