@@ -130,6 +130,8 @@ OpClass class_of(OpKind kind) {
     case OpKind::kRotary:
     case OpKind::kCast:
     case OpKind::kAccumulate:
+    case OpKind::kPack:
+    case OpKind::kUnpack:
       return OpClass::kElementwise;
     case OpKind::kConcat:
     case OpKind::kSplit:
@@ -140,6 +142,9 @@ OpClass class_of(OpKind kind) {
     case OpKind::kServerPush:
     case OpKind::kServerPull:
     case OpKind::kFactorGather:
+    case OpKind::kFactorPush:
+    case OpKind::kReduceScatter:
+    case OpKind::kParameterGather:
     case OpKind::kSend:
     case OpKind::kReceive:
     case OpKind::kStageReduce:
@@ -154,6 +159,7 @@ OpClass class_of(OpKind kind) {
       return OpClass::kLoss;
     case OpKind::kSgd:
     case OpKind::kAdam:
+    case OpKind::kAverage:
       return OpClass::kUpdate;
   }
   return OpClass::kElementwise;

@@ -55,6 +55,12 @@ constexpr std::array<const char*, kOpKindCount> kKindNames = {"conv2d",
                                                               "server_push",
                                                               "server_pull",
                                                               "factor_gather",
+                                                              "factor_push",
+                                                              "pack",
+                                                              "unpack",
+                                                              "reduce_scatter",
+                                                              "parameter_gather",
+                                                              "average",
                                                               "send",
                                                               "receive",
                                                               "stage_reduce"};
@@ -183,7 +189,15 @@ OpAttrs default_attrs(OpKind kind) {
     case OpKind::kServerPush:
     case OpKind::kServerPull:
     case OpKind::kFactorGather:
+    case OpKind::kFactorPush:
+    case OpKind::kReduceScatter:
+    case OpKind::kParameterGather:
       return CommAttrs{};
+    case OpKind::kPack:
+    case OpKind::kUnpack:
+      return WireAttrs{};
+    case OpKind::kAverage:
+      return AverageAttrs{};
     case OpKind::kSend:
     case OpKind::kReceive:
     case OpKind::kStageReduce:

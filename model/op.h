@@ -32,6 +32,7 @@ enum class OpKind : std::uint8_t {
   kSoftmaxCrossEntropy, kBceWithLogits, kMse,
   // made by passes
   kCast, kAccumulate, kSgd, kAdam, kAllReduce, kServerPush, kServerPull, kFactorGather,
+  kFactorPush, kPack, kUnpack, kReduceScatter, kParameterGather, kAverage,
   // between pipeline stages
   kSend, kReceive, kStageReduce,
 };

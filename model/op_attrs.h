@@ -7,6 +7,8 @@
 #include <variant>
 #include <vector>
 
+#include "model/pass_attrs.h"
+
 namespace pluto {
 
 // clang-format off
@@ -149,45 +151,12 @@ struct ScaleAttrs {  // cosine similarity
   template <class V> void visit(V&& v) { v("scale", scale); }
   bool operator==(const ScaleAttrs&) const = default;
 };
-struct CastAttrs {
-  std::string to = "f32";
-  template <class V> void visit(V&& v) { v("to", to); }
-  bool operator==(const CastAttrs&) const = default;
-};
-struct SgdAttrs {
-  double momentum = 0, weight_decay = 0;
-  bool nesterov = false;
-  template <class V> void visit(V&& v) { v("momentum", momentum); v("weight_decay", weight_decay); v("nesterov", nesterov); }
-  bool operator==(const SgdAttrs&) const = default;
-};
-/// `decoupled`: AdamW.
-struct AdamAttrs {
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
-  bool decoupled = false;
-  template <class V> void visit(V&& v) {
-    v("beta1", beta1); v("beta2", beta2); v("epsilon", epsilon); v("weight_decay", weight_decay); v("decoupled", decoupled);
-  }
-  bool operator==(const AdamAttrs&) const = default;
-};
-/// all_reduce, server_push, server_pull and factor_gather: which bucket of the plan this is, over how many ranks.
-struct CommAttrs {
-  std::int64_t bucket = 0, ranks = 1;
-  template <class V> void visit(V&& v) { v("bucket", bucket); v("ranks", ranks); }
-  bool operator==(const CommAttrs&) const = default;
-};
-/// send, receive and stage_reduce: the other pipeline stage, and the type of the message as text.
-struct StageAttrs {
-  std::int64_t peer = 0;
-  std::string type = "scalar:f32:b0";
-  template <class V> void visit(V&& v) { v("peer", peer); v("type", type); }
-  bool operator==(const StageAttrs&) const = default;
-};
 // clang-format on
 
-using OpAttrs =
-    std::variant<NoAttrs, ConvAttrs, LinearAttrs, MatMulAttrs, MoeAttrs, PoolAttrs, BatchNormAttrs,
-                 LrnAttrs, NormAttrs, DropoutAttrs, AddAttrs, AxisAttrs, SplitAttrs, SliceAttrs,
-                 ReshapeAttrs, TransposeAttrs, AttentionAttrs, RotaryAttrs, RecurrentAttrs,
-                 EmbeddingAttrs, ScaleAttrs, CastAttrs, SgdAttrs, AdamAttrs, CommAttrs, StageAttrs>;
+using OpAttrs = std::variant<NoAttrs, ConvAttrs, LinearAttrs, MatMulAttrs, MoeAttrs, PoolAttrs,
+                             BatchNormAttrs, LrnAttrs, NormAttrs, DropoutAttrs, AddAttrs, AxisAttrs,
+                             SplitAttrs, SliceAttrs, ReshapeAttrs, TransposeAttrs, AttentionAttrs,
+                             RotaryAttrs, RecurrentAttrs, EmbeddingAttrs, ScaleAttrs, CastAttrs,
+                             SgdAttrs, AdamAttrs, CommAttrs, StageAttrs, WireAttrs, AverageAttrs>;
 
 }  // namespace pluto

@@ -70,10 +70,34 @@ Result<void> check_updates(OpKind kind, OpPass pass, const OpAttrs& attrs,
     case OpKind::kAdam:
       PLUTO_TRY(expect_updates(updates, 3, "w, m, v"));
       return expect_shape(updates, first, "operand 0 (g)");
+    case OpKind::kAverage:
+      if (std::get<AverageAttrs>(attrs).momentum == 0) {
+        PLUTO_TRY(expect_updates(updates, 1, "w"));
+      } else {
+        PLUTO_TRY(expect_updates(updates, 3, "w, anchor, velocity"));
+      }
+      return expect_shape(updates, first, "operand 0 (w)");
+    case OpKind::kReduceScatter:
+      PLUTO_TRY(expect_updates(updates, inputs.size(), "one for each operand"));
+      for (std::size_t i = 0; i < updates.size(); ++i) {
+        PLUTO_TRY(expect_shape(updates.subspan(i, 1), inputs[i].shape, "its operand"));
+      }
+      return {};
+    case OpKind::kUnpack:
+      if (inputs.empty() || inputs[0].batch_multiple != 0) {
+        return expect_updates(updates, 0, "with a batch axis it has a result instead");
+      } else {
+        std::int64_t elements = 0;
+        for (const TensorType& type : updates) elements += type.shape.elements();
+        if (elements == inputs[0].shape.elements()) return {};
+        return invalid_input(fmt::format("the updates have {} elements, operand 0 (y) has {}",
+                                         elements, inputs[0].shape.elements()));
+      }
     case OpKind::kAllReduce:
     case OpKind::kServerPush:
     case OpKind::kServerPull:
     case OpKind::kStageReduce:
+      if (!inputs.empty()) return expect_updates(updates, 0, "a packed bucket has a result");
       if (updates.empty()) return invalid_input("0 updates, expected the tensors of its bucket");
       for (std::size_t i = 0; i < updates.size(); ++i) {
         if (updates[i].batch_multiple != 0) {

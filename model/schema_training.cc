@@ -104,8 +104,13 @@ Result<void> check_comm(const CommAttrs& a) {
   return check_attr("ranks", a.ranks, 1, 1 << 20);
 }
 
+/// In place on the updates; a packed bucket is an operand instead.
 Result<Types> infer_in_place(const OpAttrs& attrs, std::span<const TensorType> inputs) {
   PLUTO_TRY(check_comm(std::get<CommAttrs>(attrs)));
+  if (inputs.size() == 1 && inputs[0].batch_multiple == 0 && inputs[0].shape.rank() == 1 &&
+      element_size(inputs[0].dtype) == 2) {
+    return Types{inputs[0]};
+  }
   PLUTO_TRY(Operands(inputs, {}).count());
   return Types{};
 }
@@ -124,6 +129,107 @@ Result<Types> infer_factor_gather(const OpAttrs& attrs, std::span<const TensorTy
   return Types{y};
 }
 
+/// Of parameters or their gradients: none has a batch axis.
+Result<void> check_bucket(const OpAttrs& attrs, std::span<const TensorType> inputs) {
+  PLUTO_TRY(check_comm(std::get<CommAttrs>(attrs)));
+  if (inputs.empty()) return invalid_input("0 operands, expected the tensors of its bucket");
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i].batch_multiple != 0 || !is_floating(inputs[i].dtype)) {
+      return invalid_input(
+          fmt::format("operand {} is {}, expected floating-point numbers without a batch axis", i,
+                      to_text(inputs[i])));
+    }
+  }
+  return {};
+}
+
+Result<Types> infer_reduce_scatter(const OpAttrs& attrs, std::span<const TensorType> inputs) {
+  PLUTO_TRY(check_bucket(attrs, inputs));
+  return Types{};
+}
+
+Result<Types> infer_parameter_gather(const OpAttrs& attrs, std::span<const TensorType> inputs) {
+  PLUTO_TRY(check_bucket(attrs, inputs));
+  return Types(inputs.begin(), inputs.end());
+}
+
+// ---- pack, unpack: to and from 16 bits on the wire
+
+Result<DType> wire_of(const OpAttrs& attrs) {
+  const auto& a = std::get<WireAttrs>(attrs);
+  PLUTO_TRY(check_attr("bucket", a.bucket, 0));
+  if (!(a.scale > 0)) return invalid_input(fmt::format("scale is {}, expected above 0", a.scale));
+  PLUTO_ASSIGN_AT("wire", const DType wire, parse_dtype(a.wire));
+  if (is_floating(wire) && element_size(wire) == 2) return wire;
+  return invalid_input(fmt::format("wire is {}, expected f16 or bf16", a.wire));
+}
+
+Result<Types> infer_pack(const OpAttrs& attrs, std::span<const TensorType> inputs) {
+  PLUTO_ASSIGN(const DType wire, wire_of(attrs));
+  if (inputs.empty()) return invalid_input("0 operands, expected what is packed");
+  std::int64_t elements = 0;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const bool together = inputs.size() == 1 || inputs[i].batch_multiple == 0;
+    if (!together || inputs[i].dtype != DType::kF32) {
+      return invalid_input(fmt::format("operand {} is {}, expected f32{}", i, to_text(inputs[i]),
+                                       together ? "" : " without a batch axis"));
+    }
+    elements += inputs[i].shape.elements();
+  }
+  if (inputs[0].batch_multiple == 0) return Types{{Shape{{elements}}, wire, 0}};
+  return Types{{inputs[0].shape, wire, inputs[0].batch_multiple}};
+}
+
+Result<Types> infer_unpack(const OpAttrs& attrs, std::span<const TensorType> inputs) {
+  PLUTO_ASSIGN(const DType wire, wire_of(attrs));
+  const Operands in(inputs, {"y"});
+  PLUTO_TRY(in.count());
+  if (in[0].dtype != wire) {
+    return invalid_input(
+        fmt::format("operand 0 (y) is {}, expected {}", to_text(in[0]), to_text(wire)));
+  }
+  if (in[0].batch_multiple == 0) return Types{};
+  return Types{{in[0].shape, DType::kF32, in[0].batch_multiple}};
+}
+
+// Every element is read in one type, multiplied and written in the other.
+OpWork work_wire(std::span<const TensorType> inputs, std::int64_t micro_batch, bool packs) {
+  double elements = 0;
+  for (const TensorType& type : inputs) {
+    elements += static_cast<double>(type.elements(micro_batch));
+  }
+  const auto bytes = [&](double size) { return Bytes(static_cast<std::int64_t>(size * elements)); };
+  return {Flops(elements), bytes(packs ? 4 : 2), bytes(packs ? 2 : 4)};
+}
+OpWork work_pack(OpPass, const OpAttrs&, std::span<const TensorType> inputs,
+                 std::span<const TensorType>, std::int64_t micro_batch) {
+  return work_wire(inputs, micro_batch, true);
+}
+OpWork work_unpack(OpPass, const OpAttrs&, std::span<const TensorType> inputs,
+                   std::span<const TensorType>, std::int64_t micro_batch) {
+  return work_wire(inputs, micro_batch, false);
+}
+
+// ---- average
+
+Result<Types> infer_average(const OpAttrs& attrs, std::span<const TensorType> inputs) {
+  const auto& a = std::get<AverageAttrs>(attrs);
+  PLUTO_TRY(check_attr("ranks", a.ranks, 1, 1 << 20));
+  if (!(a.momentum >= 0 && a.momentum < 1)) {
+    return invalid_input(fmt::format("momentum is {}, expected 0 to below 1", a.momentum));
+  }
+  return infer_update(inputs);
+}
+
+// The division; with momentum also the difference to the anchor, the velocity and the sum.
+OpWork work_average(OpPass, const OpAttrs& attrs, std::span<const TensorType> inputs,
+                    std::span<const TensorType>, std::int64_t micro_batch) {
+  const bool momentum = std::get<AverageAttrs>(attrs).momentum != 0;
+  OpWork work = update_work(inputs, micro_batch, momentum ? 3 : 1, momentum ? 5 : 1);
+  work.read = work.written;  // the operand is one of the updates
+  return work;
+}
+
 OpWork no_work(OpPass, const OpAttrs&, std::span<const TensorType>, std::span<const TensorType>,
                std::int64_t) {
   return {};
@@ -137,10 +243,16 @@ std::vector<OpSchema> training_schemas() {
       {OpKind::kAccumulate, infer_accumulate, work_accumulate, nullptr},
       {OpKind::kSgd, infer_sgd, work_sgd, nullptr},
       {OpKind::kAdam, infer_adam, work_adam, nullptr},
-      {OpKind::kAllReduce, infer_in_place, no_work, nullptr},
-      {OpKind::kServerPush, infer_in_place, no_work, nullptr},
-      {OpKind::kServerPull, infer_in_place, no_work, nullptr},
+      {OpKind::kAllReduce, infer_in_place, no_work, nullptr, OpSchema::Alias::kMayOverwrite},
+      {OpKind::kServerPush, infer_in_place, no_work, nullptr, OpSchema::Alias::kMayOverwrite},
+      {OpKind::kServerPull, infer_in_place, no_work, nullptr, OpSchema::Alias::kMayOverwrite},
       {OpKind::kFactorGather, infer_factor_gather, per_element_work<0, 0>, nullptr},
+      {OpKind::kFactorPush, infer_factor_gather, per_element_work<0, 0>, nullptr},
+      {OpKind::kPack, infer_pack, work_pack, nullptr},
+      {OpKind::kUnpack, infer_unpack, work_unpack, nullptr},
+      {OpKind::kReduceScatter, infer_reduce_scatter, no_work, nullptr},
+      {OpKind::kParameterGather, infer_parameter_gather, no_work, nullptr},
+      {OpKind::kAverage, infer_average, work_average, nullptr},
   };
 }
 

@@ -72,6 +72,7 @@ Result<void> check_sizes(const OpSignature& signature) {
 OpAttrs cost_attrs(OpAttrs attrs) {
   if (auto* dropout = std::get_if<DropoutAttrs>(&attrs)) dropout->stream = 0;
   if (auto* communication = std::get_if<CommAttrs>(&attrs)) communication->bucket = 0;
+  if (auto* wire = std::get_if<WireAttrs>(&attrs)) wire->bucket = 0;
   return attrs;
 }
 

@@ -22,9 +22,9 @@ struct TrainedParameter {
 };
 
 /// Phases of ops: forward and backward repeat per micro-batch; sync (collectives of a whole bucket)
-/// and update run once per step, in the last one. Id order is issue order; a phase need not be
-/// contiguous in it.
-enum class OpPhase : std::uint8_t { kForward, kBackward, kSync, kUpdate };
+/// and update run once per step, in the last one; average behind the updates of some steps (local
+/// steps). Id order is issue order; a phase need not be contiguous in it.
+enum class OpPhase : std::uint8_t { kForward, kBackward, kSync, kUpdate, kAverage };
 
 struct TrainingGraph {
   ModelGraph model;  ///< the graph this was made from, untouched

@@ -24,8 +24,8 @@ double seconds_since(Clock::time_point start) {
 }
 
 bool is_communication(OpKind kind) {
-  return kind == OpKind::kAllReduce || kind == OpKind::kServerPush || kind == OpKind::kServerPull ||
-         kind == OpKind::kFactorGather;
+  const OpAttrs attrs = default_attrs(kind);
+  return std::holds_alternative<CommAttrs>(attrs) || std::holds_alternative<StageAttrs>(attrs);
 }
 
 /// Values an index tensor may take: what reads it as a look-up or as a label says so.

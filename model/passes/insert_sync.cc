@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
+#include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -59,11 +61,13 @@ std::optional<OpId> factor_node(const Graph& graph, TensorId parameter, OpId com
 
 class SyncInsertion {
  public:
-  SyncInsertion(const TrainingGraph& training, std::span<const Bucket> buckets, int ranks)
+  SyncInsertion(const TrainingGraph& training, std::span<const Bucket> buckets, int ranks,
+                int shard)
       : training_(training),
         graph_(training.graph),
         buckets_(buckets),
         ranks_(ranks),
+        shard_(shard),
         rewrite_(training.graph),
         completing_(completing_nodes(training.graph)),
         behind_(training.graph.ops().size()),
@@ -95,7 +99,7 @@ class SyncInsertion {
       if (node) sharing_factors_[*node].push_back(i);
     }
     for (std::size_t b = 0; b < buckets_.size(); ++b) {
-      if (buckets_[b].method != SyncMethod::kSufficientFactor) continue;
+      if (!by_factors(buckets_[b].method)) continue;
       for (std::size_t i : members_[b]) {
         PLUTO_TRY_AT(fmt::format("bucket {}", b), check_sufficient_factor(i));
       }
@@ -110,21 +114,35 @@ class SyncInsertion {
         case SyncMethod::kNone:
           break;
         case SyncMethod::kAllReduce:
-          add_reduction(b, OpKind::kAllReduce, "all_reduce");
+          add_reduction(b, OpKind::kAllReduce, "all_reduce", closing[b]);
           break;
         case SyncMethod::kParameterServer:
-          add_reduction(b, OpKind::kServerPush, "push");
+          add_reduction(b, OpKind::kServerPush, "push", closing[b]);
           break;
         case SyncMethod::kSufficientFactor:
+        case SyncMethod::kFactorServer:
           closing[b] = gather_factors(b);
           break;
-        case SyncMethod::kFactorServer:
         case SyncMethod::kShard:
-          return unsupported(
-              fmt::format("bucket {}: {} is not lowered yet", b, to_text(buckets_[b].method)));
+          if (shard_ < 2) {
+            add_reduction(b, OpKind::kServerPush, "reduce_scatter", closing[b]);
+          } else {
+            scatter_gradients(b);
+          }
+          break;
       }
       for (std::size_t i : members_[b]) closing[b].push_back(training_.trained[i].update);
-      if (buckets_[b].method == SyncMethod::kParameterServer) closing[b].push_back(add_pull(b));
+      switch (buckets_[b].method) {
+        case SyncMethod::kParameterServer:
+        case SyncMethod::kFactorServer:
+          add_pull(b, "pull", closing[b]);
+          break;
+        case SyncMethod::kShard:
+          if (shard_ < 3) add_pull(b, "all_gather", closing[b]);
+          break;
+        default:
+          break;
+      }
     }
     std::vector<OpId> order;
     for (const Op& op : graph_.ops()) {
@@ -136,10 +154,15 @@ class SyncInsertion {
 
     std::vector<OpPhase> phase = training_.phase;
     phase.resize(rewrite_.ops(), OpPhase::kSync);
-    for (OpId id : gathers_) phase[id.index()] = OpPhase::kBackward;
+    for (OpId id : per_micro_batch_) phase[id.index()] = OpPhase::kBackward;
     std::vector<TrainedParameter> bucketed;
     for (const auto& members : members_) {
-      for (std::size_t i : members) bucketed.push_back(training_.trained[i]);
+      for (std::size_t i : members) {
+        bucketed.push_back(training_.trained[i]);
+        if (const auto shard = gradient_shard_.find(i); shard != gradient_shard_.end()) {
+          bucketed.back().gradient = shard->second;
+        }
+      }
     }
     PLUTO_ASSIGN(auto rewritten, rewrite_.build(order));
     return carry_over(training_, std::move(bucketed), phase, std::move(rewritten));
@@ -160,6 +183,11 @@ class SyncInsertion {
     if (buckets_[b].method == SyncMethod::kNone && ranks_ > 1) {
       return invalid_input(fmt::format("method none leaves {} ranks apart", ranks_),
                            "method: all_reduce, parameter_server or sufficient_factor");
+    }
+    if (buckets_[b].wire != DType::kF32 && shard_ >= 2) {
+      return unsupported(fmt::format("{} on the wire of shard {} is not lowered yet",
+                                     to_text(buckets_[b].wire), shard_),
+                         "wire: f32");
     }
     for (TensorId parameter : buckets_[b].parameters) {
       const auto found = index_of.find(parameter);
@@ -195,34 +223,108 @@ class SyncInsertion {
     }
     // One node makes both gradients, already summed over the ranks: a second sum would be wrong.
     for (std::size_t i : sharing_factors_.at(*node)) {
-      if (buckets_[*bucket_of_[i]].method != SyncMethod::kSufficientFactor) {
+      if (buckets_[*bucket_of_[i]].method != buckets_[*bucket_of_[trained]].method) {
         return invalid_input(
             fmt::format("{} shares the factors of {}, which is synchronised by {}",
                         name_of(trained), name_of(i), to_text(buckets_[*bucket_of_[i]].method)),
             "give weight and bias of a linear layer the same method");
       }
+      if (buckets_[*bucket_of_[i]].method == SyncMethod::kFactorServer &&
+          bucket_of_[i] != bucket_of_[trained]) {
+        return invalid_input(fmt::format("{} shares the factors of {}, which is in bucket {}",
+                                         name_of(trained), name_of(i), *bucket_of_[i]),
+                             "the server that multiplies updates both: put them into one bucket");
+      }
     }
     return {};
   }
 
-  /// In place on the gradients, right after the last of them.
-  void add_reduction(std::size_t b, OpKind kind, const char* suffix) {
-    std::vector<TensorId> gradients;
+  static bool by_factors(SyncMethod method) {
+    return method == SyncMethod::kSufficientFactor || method == SyncMethod::kFactorServer;
+  }
+  bool packed(std::size_t b) const { return buckets_[b].wire != DType::kF32; }
+  WireAttrs wire_attrs(std::size_t b, bool scaled) const {
+    const bool f16 = buckets_[b].wire == DType::kF16;
+    return {static_cast<std::int64_t>(b), to_text(buckets_[b].wire),
+            scaled && f16 ? kWireScale : 1};
+  }
+  OpId last_gradient(std::size_t b) const {
     OpId last(0);
-    for (std::size_t i : members_[b]) {
-      gradients.push_back(training_.trained[i].gradient);
-      last = std::max(last, completing(i));
-    }
-    behind_[last.index()].push_back(rewrite_.add_op(fmt::format("bucket{}.{}", b, suffix), kind,
-                                                    OpPass::kForward, attrs(b), {}, {},
-                                                    std::move(gradients)));
+    for (std::size_t i : members_[b]) last = std::max(last, completing(i));
+    return last;
   }
 
-  OpId add_pull(std::size_t b) {
+  /// A collective of the whole bucket: in place, or between pack and unpack. `slice`: the tensors
+  /// of the bucket, which it rewrites. Returns the nodes in order.
+  std::vector<OpId> on_slice(std::size_t b, OpKind kind, const std::string& suffix,
+                             const std::string& of, std::vector<TensorId> slice, bool scaled) {
+    const std::string name = fmt::format("bucket{}.", b);
+    if (!packed(b)) {
+      return {rewrite_.add_op(name + suffix, kind, OpPass::kForward, attrs(b), {}, {},
+                              std::move(slice))};
+    }
+    std::int64_t elements = 0;
+    for (TensorId id : slice) elements += graph_.tensor(id).type.shape.elements();
+    const TensorType flat{Shape{{elements}}, buckets_[b].wire, 0};
+    const OpId pack = rewrite_.add_op(name + "pack" + of, OpKind::kPack, OpPass::kForward,
+                                      wire_attrs(b, scaled), slice, {flat});
+    const OpId travel = rewrite_.add_op(name + suffix, kind, OpPass::kForward, attrs(b),
+                                        {rewrite_.op(pack).outputs.front()}, {flat});
+    const OpId unpack = rewrite_.add_op(
+        name + "unpack" + of, OpKind::kUnpack, OpPass::kForward, wire_attrs(b, scaled),
+        {rewrite_.op(travel).outputs.front()}, {}, std::move(slice));
+    return {pack, travel, unpack};
+  }
+
+  /// On the gradients, right after the last of them; unpacked late, so that backward does not wait.
+  void add_reduction(std::size_t b, OpKind kind, const char* suffix, std::vector<OpId>& closing) {
+    std::vector<TensorId> gradients;
+    for (std::size_t i : members_[b]) gradients.push_back(training_.trained[i].gradient);
+    auto nodes = on_slice(b, kind, suffix, "", std::move(gradients), true);
+    if (nodes.size() > 1) {
+      closing.push_back(nodes.back());
+      nodes.pop_back();
+    }
+    auto& behind = behind_[last_gradient(b).index()];
+    behind.insert(behind.end(), nodes.begin(), nodes.end());
+  }
+
+  void add_pull(std::size_t b, const char* suffix, std::vector<OpId>& closing) {
     std::vector<TensorId> parameters;
     for (std::size_t i : members_[b]) parameters.push_back(training_.trained[i].parameter);
-    return rewrite_.add_op(fmt::format("bucket{}.pull", b), OpKind::kServerPull, OpPass::kForward,
-                           attrs(b), {}, {}, std::move(parameters));
+    const auto nodes =
+        on_slice(b, OpKind::kServerPull, suffix, "_parameters", std::move(parameters), false);
+    closing.insert(closing.end(), nodes.begin(), nodes.end());
+  }
+
+  /// Gradients of a micro-batch live until their sum is scattered; what stays is the shard.
+  void scatter_gradients(std::size_t b) {
+    std::vector<TensorId> gradients, shards;
+    for (std::size_t i : members_[b]) {
+      const TrainedParameter& trained = training_.trained[i];
+      const OpId node = completing(i);
+      TensorId gradient = trained.gradient;
+      if (graph_.op(node).kind == OpKind::kAccumulate) {
+        late_[node.index()] = true;  // and in no closing: reduce_scatter adds instead
+        gradient = graph_.op(node).inputs.front();
+        shards.push_back(trained.gradient);
+      } else {
+        Tensor& transient = rewrite_.tensor(gradient);
+        transient.role = TensorRole::kActivation;
+        shards.push_back(
+            rewrite_.add_tensor(transient.name + ".shard", TensorRole::kGradient, transient.type));
+        for (TensorId& operand : rewrite_.op(trained.update).inputs) {
+          if (operand == gradient) operand = shards.back();
+        }
+        gradient_shard_[i] = shards.back();
+      }
+      gradients.push_back(gradient);
+    }
+    const OpId scatter =
+        rewrite_.add_op(fmt::format("bucket{}.reduce_scatter", b), OpKind::kReduceScatter,
+                        OpPass::kForward, attrs(b), std::move(gradients), {}, std::move(shards));
+    behind_[last_gradient(b).index()].push_back(scatter);
+    per_micro_batch_.push_back(scatter);
   }
 
   /// Gathers the factors of the bucket's linear layers where their gradients would have been
@@ -234,9 +336,12 @@ class SyncInsertion {
       const OpId node = *factor_nodes_[i];
       if (!late_[node.index()]) {
         late_[node.index()] = true;
-        late.push_back(node);
         // dy first: it is ready last, so the copy of x is not kept longer than needed.
-        for (TensorId& factor : rewrite_.op(node).inputs) factor = gathered(factor, node, b);
+        for (std::size_t k = 0; k < rewrite_.op(node).inputs.size(); ++k) {
+          const TensorId all = gathered(rewrite_.op(node).inputs[k], node, b, late);
+          rewrite_.op(node).inputs[k] = all;
+        }
+        late.push_back(node);
       }
       if (completing(i) != node) {
         late_[completing(i).index()] = true;
@@ -246,23 +351,53 @@ class SyncInsertion {
     return late;
   }
 
-  TensorId gathered(TensorId factor, OpId at, std::size_t b) {
-    const auto known = gathered_.find(factor);
+  /// Who holds the factors of a bucket: all ranks, or its server; in which type they travel.
+  std::string holders(std::size_t b) const {
+    std::string text;
+    if (buckets_[b].method == SyncMethod::kFactorServer) text = fmt::format(".bucket{}", b);
+    if (packed(b)) text += fmt::format(".{}", to_text(buckets_[b].wire));
+    return text;
+  }
+
+  TensorId gathered(TensorId factor, OpId at, std::size_t b, std::vector<OpId>& late) {
+    const std::pair key{factor, holders(b)};
+    const auto known = gathered_.find(key);
     if (known != gathered_.end()) return known->second;
-    const Tensor& source = graph_.tensor(factor);
-    TensorType type = source.type;
+    const std::string name = graph_.tensor(factor).name + key.second;
+    TensorType type = graph_.tensor(factor).type;
+    const auto add = [&](const char* suffix, OpKind kind, OpAttrs with, TensorId operand) {
+      const OpId id = rewrite_.add_op(name + suffix, kind, OpPass::kForward, std::move(with),
+                                      {operand}, {type});
+      behind_[at.index()].push_back(id);
+      per_micro_batch_.push_back(id);
+      return rewrite_.op(id).outputs.front();
+    };
+    const bool server = buckets_[b].method == SyncMethod::kFactorServer;
+    // Activations are no smaller than what f16 holds.
+    const auto producer = graph_.tensor(factor).producer;
+    const bool scaled = producer && training_.phase[producer->index()] == OpPhase::kBackward;
+    TensorId sent = factor;
+    if (packed(b)) {
+      type.dtype = buckets_[b].wire;
+      sent = add(".packed", OpKind::kPack, wire_attrs(b, scaled), factor);
+    }
     type.batch_multiple = ranks_;
-    const OpId gather = rewrite_.add_op(source.name + ".gathered", OpKind::kFactorGather,
-                                        OpPass::kForward, attrs(b), {factor}, {type});
-    behind_[at.index()].push_back(gather);
-    gathers_.push_back(gather);
-    return gathered_[factor] = rewrite_.op(gather).outputs.front();
+    const TensorId all = server ? add(".pushed", OpKind::kFactorPush, attrs(b), sent)
+                                : add(".gathered", OpKind::kFactorGather, attrs(b), sent);
+    if (!packed(b)) return gathered_[key] = all;
+    type.dtype = DType::kF32;
+    const OpId unpack = rewrite_.add_op(name + ".unpacked", OpKind::kUnpack, OpPass::kForward,
+                                        wire_attrs(b, scaled), {all}, {type});
+    per_micro_batch_.push_back(unpack);
+    late.push_back(unpack);
+    return gathered_[key] = rewrite_.op(unpack).outputs.front();
   }
 
   const TrainingGraph& training_;
   const Graph& graph_;
   std::span<const Bucket> buckets_;
   int ranks_;
+  int shard_;
   GraphRewrite rewrite_;
   std::vector<std::optional<OpId>> completing_;        // by TensorId
   std::vector<std::vector<OpId>> behind_;              // by source OpId: what follows it
@@ -271,8 +406,9 @@ class SyncInsertion {
   std::vector<std::optional<std::size_t>> bucket_of_;  // by index into trained
   std::vector<std::optional<OpId>> factor_nodes_;      // by index into trained
   std::unordered_map<OpId, std::vector<std::size_t>> sharing_factors_;  // the reverse of it
-  std::unordered_map<TensorId, TensorId> gathered_;                     // by factor
-  std::vector<OpId> gathers_;
+  std::map<std::pair<TensorId, std::string>, TensorId> gathered_;       // by factor and holders()
+  std::vector<OpId> per_micro_batch_;                                   // added nodes of backward
+  std::unordered_map<std::size_t, TensorId> gradient_shard_;            // by index into trained
 };
 
 }  // namespace
@@ -289,10 +425,10 @@ bool has_sufficient_factors(const TrainingGraph& training, TensorId parameter) {
 }
 
 Result<TrainingGraph> insert_sync(const TrainingGraph& training, std::span<const Bucket> buckets,
-                                  int ranks) {
+                                  int ranks, int shard) {
   if (ranks < 1) return invalid_input(fmt::format("{} ranks", ranks));
   if (ranks == 1 && buckets.empty()) return training;
-  SyncInsertion insertion(training, buckets, ranks);
+  SyncInsertion insertion(training, buckets, ranks, shard);
   PLUTO_TRY(insertion.check());
   if (ranks == 1) return training;
   return insertion.insert();

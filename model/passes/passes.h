@@ -32,6 +32,7 @@ Result<SyncMethod> parse_sync_method(std::string_view text);
 struct Bucket {
   SyncMethod method = SyncMethod::kAllReduce;
   std::vector<TensorId> parameters;
+  DType wire = DType::kF32;  ///< f16 and bf16: packed for the way
   bool operator==(const Bucket&) const = default;
 };
 
@@ -40,21 +41,51 @@ struct Bucket {
 ///   all_reduce          one all_reduce node (updates = the bucket's gradients, in place)
 ///   parameter_server    server_push (updates = gradients), the update nodes (each server its
 ///                       shard), server_pull (updates = parameters)
+///   factor_server       every linear backward_weight (dy, x) becomes factor_push(dy),
+///                       factor_push(x), then backward_weight over batch_multiple = ranks, which
+///                       with the update nodes runs on the bucket's server; server_pull
+///   shard               parameter_server with every rank a server, whatever `shard` says; from
+///                       shard 2 on gradients are activations and reduce_scatter(gradients) adds
+///                       its shard of their sum to "<gradient>.shard" in every micro-batch
 ///   sufficient_factor   every linear backward_weight (dy, x) becomes factor_gather(dy),
 ///                       factor_gather(x), then backward_weight over batch_multiple = ranks, which
 ///                       yields the summed gradient of all ranks; there is no all_reduce. A factor
 ///                       that several layers share is gathered once.
+///
+/// A bucket of 16 bits is packed before and unpacked behind every collective (pack, unpack nodes);
+/// f16 gradients and factors times kWireScale. Parameters come back in 16 bits too: a rank keeps
+/// the shard it owns as it is.
 ///
 /// Order: collectives follow what makes them ready, so they overlap with backward; then, bucket by
 /// bucket, the late multiplications, the updates and the pull. `trained` of the result is ordered
 /// by buckets, so that each is a slice of the flat blocks.
 /// With ranks == 1 nothing is inserted, whatever the methods are; `buckets` may then be empty.
 /// Errors: kInvalidInput when a parameter is in no bucket or two, a bucket is empty or not in
-/// gradient order, kNone is asked for more than one rank, or sufficient_factor is asked for a
+/// gradient order, kNone is asked for more than one rank, or a factor method is asked for a
 /// parameter that is not the weight or bias of exactly one linear layer, or for only one of the
-/// two.
+/// two. kUnsupported for 16 bits on the wire of shard 2 and 3.
 Result<TrainingGraph> insert_sync(const TrainingGraph& training, std::span<const Bucket> buckets,
-                                  int ranks);
+                                  int ranks, int shard = 0);
+/// What f16 gradients are multiplied by on the wire, so that small ones do not vanish. A power of
+/// two: no rounding. Source: Micikevicius et al. 2018, section 3.2 (8 to 32768; 1024 for bigLSTM).
+inline constexpr double kWireScale = 1024;
+
+/// ZeRO 3: forward and backward read the parameters of a bucket from the activations that a
+/// parameter_gather node makes of all ranks' shards, before the first use of the bucket in forward
+/// and again in backward; one bucket ahead, so the node stands before the first use of the bucket
+/// before. `synchronized`: what insert_sync() made of the same buckets with shard 3.
+Result<TrainingGraph> gather_parameters(const TrainingGraph& synchronized,
+                                        std::span<const Bucket> buckets, int ranks);
+
+/// Model averaging, in a phase of its own behind the updates (OpPhase::kAverage): an all_reduce per
+/// bucket, in place on the parameters, then an average node per parameter. With block momentum m,
+/// its states are "<parameter>.anchor" A and ".block_velocity" V: V = m V + (mean - A),
+/// A = w = A + V. The gradients are not synchronised. Source: Chen and Huo 2016 (blockwise model
+/// update filtering, block learning rate 1). Errors: kInvalidInput for buckets that are no
+/// partition, kUnsupported for those that are no all_reduce of f32.
+Result<TrainingGraph> average_parameters(const TrainingGraph& training,
+                                         std::span<const Bucket> buckets, int ranks,
+                                         double block_momentum);
 
 /// Gradient accumulation: per-micro-batch gradients become activations, added to the persistent
 /// gradient by accumulate nodes (the first micro-batch of a step overwrites; docs/operators.md).

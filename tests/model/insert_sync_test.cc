@@ -246,6 +246,82 @@ TEST(InsertSyncTest, ASharedBiasSpoilsTheFactorsOfItsWeights) {
   }
 }
 
+TEST(InsertSyncTest, FactorsGoToTheServerAndTheMatrixComesBack) {
+  const TrainingGraph training = derived(pluto::testing::two_layers());
+  const TrainingGraph result = synchronised(
+      training, {bucket(training, SyncMethod::kFactorServer, {"fc2.weight", "fc2.bias"}),
+                 bucket(training, SyncMethod::kAllReduce, {"fc1.weight", "fc1.bias"})});
+  EXPECT_THAT(
+      op_names(result.graph),
+      ElementsAre("fc1", "act1", "fc2", "loss", "loss.backward", "loss.backward.bucket0.pushed",
+                  "act1.bucket0.pushed", "fc2.backward_data", "act1.backward",
+                  "fc1.backward_weight", "bucket1.all_reduce", "fc2.backward_weight",
+                  "fc2.weight.update", "fc2.bias.update", "bucket0.pull", "fc1.weight.update",
+                  "fc1.bias.update"));
+  EXPECT_EQ(op_named(result.graph, "act1.bucket0.pushed").kind, OpKind::kFactorPush);
+  EXPECT_THAT(
+      error_of(training, {bucket(training, SyncMethod::kFactorServer, {"fc2.weight"}),
+                          bucket(training, SyncMethod::kFactorServer, {"fc2.bias"}),
+                          bucket(training, SyncMethod::kAllReduce, {"fc1.weight", "fc1.bias"})}),
+      HasSubstr("fc2.weight shares the factors of fc2.bias, which is in bucket 1"));
+}
+
+TEST(InsertSyncTest, SixteenBitsArePackedAndUnpackedAroundTheCollective) {
+  const TrainingGraph training = derived(pluto::testing::two_layers());
+  Bucket all = everything(training, SyncMethod::kParameterServer);
+  all.wire = DType::kF16;
+  const TrainingGraph result = synchronised(training, {all});
+  EXPECT_THAT(op_names(result.graph),
+              ElementsAre("fc1", "act1", "fc2", "loss", "loss.backward", "fc2.backward_weight",
+                          "fc2.backward_data", "act1.backward", "fc1.backward_weight",
+                          "bucket0.pack", "bucket0.push", "bucket0.unpack", "fc2.weight.update",
+                          "fc2.bias.update", "fc1.weight.update", "fc1.bias.update",
+                          "bucket0.pack_parameters", "bucket0.pull", "bucket0.unpack_parameters"));
+  const Op& pack = op_named(result.graph, "bucket0.pack");
+  EXPECT_EQ(pack.attrs, OpAttrs(WireAttrs{0, "f16", kWireScale}));
+  EXPECT_EQ(result.graph.tensor(pack.outputs[0]).type, (TensorType{{{51}}, DType::kF16, 0}));
+  // Parameters are what they are.
+  EXPECT_EQ(op_named(result.graph, "bucket0.pack_parameters").attrs,
+            OpAttrs(WireAttrs{0, "f16", 1}));
+  Bucket factors = everything(training, SyncMethod::kSufficientFactor);
+  factors.wire = DType::kBF16;
+  const TrainingGraph gathered = synchronised(training, {factors});
+  const Op& unpacked = op_named(gathered.graph, "x.bf16.unpacked");
+  EXPECT_EQ(gathered.graph.tensor(unpacked.inputs[0]).type, (TensorType{{{4}}, DType::kBF16, 4}));
+  EXPECT_EQ(op_named(gathered.graph, "fc1.backward_weight").inputs[1], unpacked.outputs[0]);
+}
+
+TEST(InsertSyncTest, ShardsOfGradientsAreScatteredInEveryMicroBatch) {
+  for (const int accumulation : {1, 4}) {
+    const TrainingGraph training = derived(pluto::testing::two_layers(), accumulation);
+    const auto result =
+        insert_sync(training, std::vector{everything(training, SyncMethod::kShard)}, 4, 2);
+    ASSERT_TRUE(result.ok()) << result.error().message;
+    EXPECT_THAT(op_names(result->graph),
+                ElementsAre("fc1", "act1", "fc2", "loss", "loss.backward", "fc2.backward_weight",
+                            "fc2.backward_data", "act1.backward", "fc1.backward_weight",
+                            "bucket0.reduce_scatter", "fc2.weight.update", "fc2.bias.update",
+                            "fc1.weight.update", "fc1.bias.update", "bucket0.all_gather"));
+    const Op& scatter = op_named(result->graph, "bucket0.reduce_scatter");
+    EXPECT_EQ(result->phase[scatter.id.index()], OpPhase::kBackward);
+    for (std::size_t i = 0; i < scatter.inputs.size(); ++i) {
+      EXPECT_EQ(result->graph.tensor(scatter.inputs[i]).role, TensorRole::kActivation);
+      EXPECT_EQ(result->trained[i].gradient, scatter.updates[i]);
+      EXPECT_EQ(result->graph.op(result->trained[i].update).inputs[0], scatter.updates[i]);
+    }
+  }
+}
+
+TEST(InsertSyncTest, SixteenBitsOfScatteredShardsAreRefused) {
+  const TrainingGraph training = derived(pluto::testing::two_layers());
+  Bucket all = everything(training, SyncMethod::kShard);
+  all.wire = DType::kF16;
+  const auto result = insert_sync(training, std::vector{all}, 4, 2);
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().code, ErrorCode::kUnsupported);
+  EXPECT_THAT(result.error().message, HasSubstr("f16 on the wire of shard 2"));
+}
+
 TEST(InsertSyncTest, RandomModelsAndBucketsStayValid) {
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     const TrainingGraph training = derived(RandomModel::make(seed), 1 + static_cast<int>(seed % 2));
