@@ -11,6 +11,7 @@
 #include "executor/checkpoint.h"
 #include "executor/evaluation.h"
 #include "executor/initial_values.h"
+#include "executor/plan_support.h"
 #include "executor/step_runner.h"
 #include "executor/step_series.h"
 #include "executor/training_state.h"
@@ -105,6 +106,7 @@ class Run {
 };
 
 Result<void> Run::check_inputs() const {
+  PLUTO_TRY_AT("plan", check_runnable(plan_));
   if (communicator_.size() != plan_.layout.ranks() ||
       communicator_.size() != lowered_.program.ranks) {
     return invalid_input(fmt::format("the plan is for {} ranks, {} are running",
