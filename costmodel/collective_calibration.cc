@@ -152,6 +152,7 @@ std::optional<CollectiveCost> CollectiveCalibration::lookup(const CollectiveCall
                                                             const ClusterSpec& cluster) const {
   // What was measured are groups that fill nodes, alone on the network, by our own algorithms.
   if (call.algorithm != CollectiveAlgorithm::kRing || call.per_node != 0 || call.groups != 1 ||
+      call.server_nodes != 0 || call.kind == CollectiveKind::kGather ||
       call.kind == CollectiveKind::kAllToAll || call.kind == CollectiveKind::kSend) {
     return std::nullopt;
   }

@@ -4,6 +4,8 @@
 #include <bit>
 #include <cmath>
 
+#include "costmodel/server_exchange.h"
+
 namespace pluto {
 
 namespace {
@@ -138,9 +140,7 @@ class Group {
 
  private:
   double sharing(const LinkSpec& link, int senders) const {
-    const int together = &link == &node_.network ? senders * groups_ : senders;
-    return std::max(
-        {1, std::min(link.interfaces, link.shared_by), std::min(link.shared_by, together)});
+    return link_sharing(link, &link == &node_.network ? senders * groups_ : senders);
   }
 
   /// Owners of a shard on one node, spread evenly.
@@ -182,9 +182,15 @@ RankPlacement placement_of(const ClusterSpec& cluster, const CollectiveCall& cal
   return {call.ranks, local, (call.ranks + local - 1) / local};
 }
 
+double link_sharing(const LinkSpec& link, int senders) {
+  return std::max(
+      {1, std::min(link.interfaces, link.shared_by), std::min(link.shared_by, senders)});
+}
+
 CollectiveTime collective_time(const CollectiveCall& call, const ClusterSpec& cluster,
                                bool reduce) {
   if (call.ranks <= 1) return {};
+  if (goes_to_servers(call)) return server_exchange_time(call, cluster, reduce);
   const auto place = placement_of(cluster, call);
   const auto& node = cluster.instance.node;
   const Group group(place, node, call.groups);
@@ -195,6 +201,8 @@ CollectiveTime collective_time(const CollectiveCall& call, const ClusterSpec& cl
                                     : 0.0;
   CollectiveTime time;
   switch (call.kind) {
+    case CollectiveKind::kGather:
+      break;  // above
     case CollectiveKind::kAllReduce:
       time = group.all_reduce(call.algorithm, bytes);
       time.transfer += Seconds(added_per_byte * bytes * group.added(call.algorithm));
@@ -225,6 +233,10 @@ CollectiveTime collective_time(const CollectiveCall& call, const ClusterSpec& cl
 double bytes_per_direction(const CollectiveCall& call) {
   if (call.ranks <= 1) return 0;
   const auto bytes = static_cast<double>(call.bytes.value());
+  if (goes_to_servers(call)) {
+    const PortVolume rank = rank_volume(call), owner = owner_volume(call);
+    return std::max({rank.out, rank.in, owner.out, owner.in});
+  }
   const double others = call.ranks - 1;
   const double folded = std::has_single_bit(static_cast<unsigned>(call.ranks)) ? 0 : bytes;
   switch (call.kind) {
@@ -256,6 +268,8 @@ double bytes_per_direction(const CollectiveCall& call) {
     case CollectiveKind::kBroadcast:
     case CollectiveKind::kSend:
       return bytes;
+    case CollectiveKind::kGather:
+      break;  // above
   }
   return 0;
 }

@@ -28,7 +28,12 @@ struct CollectiveTime {
   Seconds total() const { return latency + transfer; }
 };
 
-/// Time of a collective over `call.ranks` ranks. One rank: zero.
+/// By how much `senders` ranks of a node that use the link at once divide its bandwidth: s(c)
+/// below.
+double link_sharing(const LinkSpec& link, int senders);
+
+/// Time of a collective over `call.ranks` ranks. One rank: zero. To and from servers with nodes of
+/// their own, and gather: costmodel/server_exchange.h.
 ///
 /// Symbols: P ranks, L of them per node on N nodes, S servers, n bytes (CollectiveMeasurement's
 /// convention), alpha and b (bytes per second, one direction) of a link, i = inside a node, e =

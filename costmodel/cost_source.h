@@ -28,8 +28,9 @@ struct CollectiveCall {
   int ranks = 1;    ///< send: 2
   int servers = 1;  ///< owners of shards in reduce_scatter and all_gather
   CollectiveAlgorithm algorithm = CollectiveAlgorithm::kRing;
-  int per_node = 0;  ///< ranks of the group on one node; 0: the group fills node after node
-  int groups = 1;    ///< groups of a node that do the same at once and share its network
+  int per_node = 0;      ///< ranks of the group on one node; 0: the group fills node after node
+  int groups = 1;        ///< groups of a node that do the same at once and share its network
+  int server_nodes = 0;  ///< nodes of the owners, where these are no ranks of the group
 };
 struct CollectiveCost {
   Seconds time{};

@@ -313,11 +313,48 @@ Result<NcclTable> load_nccl(const std::string& path) {
   return table;
 }
 
+namespace {
+
+/// reduce_scatter inside nodes, all_reduce of each shard across them, all_gather inside.
+NcclCost hierarchical(const CollectiveCall& call, const ClusterSpec& cluster,
+                      const NcclTable& table, const RankPlacement& place) {
+  const Bytes shard(call.bytes.value() / place.per_node);
+  CollectiveCall inside = call, across = call;
+  inside.algorithm = across.algorithm = CollectiveAlgorithm::kRing;
+  inside.ranks = inside.servers = inside.per_node = place.per_node;
+  inside.groups = 1;
+  inside.kind = CollectiveKind::kReduceScatter;
+  NcclCost cost = nccl_time(inside, cluster, table);
+  inside.kind = CollectiveKind::kAllGather;
+  cost.time += nccl_time(inside, cluster, table).time;
+  across.ranks = across.servers = place.nodes;
+  across.per_node = 1;
+  across.groups = call.groups * place.per_node;
+  across.bytes = shard;
+  cost.time += nccl_time(across, cluster, table).time;
+  cost.fitted = false;
+  return cost;
+}
+
+}  // namespace
+
 NcclCost nccl_time(const CollectiveCall& call, const ClusterSpec& cluster, const NcclTable& table) {
   const Pricing pricing(call, cluster, table);
   NcclCost best;
+  const bool tree = call.algorithm == CollectiveAlgorithm::kTree && pricing.has_tree();
   if (call.kind == CollectiveKind::kAllToAll || call.kind == CollectiveKind::kSend) {
     best = pricing.pairs();
+  } else if (call.algorithm == CollectiveAlgorithm::kHierarchical && pricing.has_tree() &&
+             pricing.place().per_node > 1) {
+    return hierarchical(call, cluster, table, pricing.place());
+  } else if (tree) {
+    best = {.time = pricing.tree(NcclProtocol::kSimple), .algorithm = NcclAlgorithm::kTree};
+    for (const auto protocol : {NcclProtocol::kLL, NcclProtocol::kLL128}) {
+      const Seconds time = pricing.tree(protocol);
+      if (time < best.time) {
+        best = {.time = time, .algorithm = NcclAlgorithm::kTree, .protocol = protocol};
+      }
+    }
   } else {
     best.time = pricing.ring(NcclProtocol::kSimple);
     const auto consider = [&](NcclAlgorithm algorithm, NcclProtocol protocol, Seconds time) {

@@ -96,6 +96,9 @@ struct NcclCost {
 ///   tree      across nodes, all_reduce only: latency 2 ((L-1) a h + ceil(log2 N) A H), V = 2 at
 ///             0.92 of the bandwidths.
 ///   nvls      in one node, all_reduce only: start a + n (1 + 1/P) / (nvls B).
+///   An all_reduce that is asked for as tree, across nodes, or as hierarchical (reduce_scatter
+///   inside, all_reduce of each shard across, all_gather inside) is priced as that; ring leaves the
+///   choice to NCCL, as NCCL does.
 ///   pairs     (all_to_all, send) base + start a + min(n/p / LL rate, simple start + the slower of
 ///             bytes over the link and over the interface + local copies), p the parts of n.
 /// Source: the form and the network's constants are NCCL's tuning model (src/graph/tuning.cc);

@@ -48,6 +48,11 @@ std::vector<std::string> assumptions_of(const Plan& plan, const Prediction& pred
         plan.cluster.nodes == 1 ? "" : "s", plan.cluster.instance.name,
         plan.cluster.instance.price_date.empty() ? "undated" : plan.cluster.instance.price_date));
   }
+  if (plan.local.steps > 1 && plan.layout.data > 1) {
+    sentences.push_back(fmt::format(
+        "the local step is the mean over {} steps, of which the last averages the parameters",
+        plan.local.steps));
+  }
   sentences.push_back("start-up, evaluation and checkpoints are not counted");
   return sentences;
 }
@@ -59,6 +64,25 @@ WorkspaceOf workspace_of(const LoweredPlan& lowered, const Plan& plan, const Cos
     const auto signature = signature_of(lowered.training.graph, op, lowered.program.micro_batch);
     return costs.op(signature, plan.cluster.instance.node.device, busy_ranks).workspace;
   };
+}
+
+/// What follows from the time of a step: time to target, price, odds.
+void set_run(Prediction& prediction, const Plan& plan, double step_spread) {
+  const double sigma = std::hypot(step_spread, kRunSpread);
+  const Seconds time = prediction.step_time.p50 * static_cast<double>(plan.steps);
+  const Dollars price = plan.cluster.price() * time;
+  prediction.steps = plan.steps;
+  prediction.time_to_target = lognormal_interval(time, sigma);
+  prediction.price = lognormal_interval(price, sigma);
+  if (plan.deadline) {
+    prediction.p_deadline = probability_within(time.value(), sigma, plan.deadline->value());
+  }
+  if (plan.budget) {
+    prediction.p_budget = probability_within(price.value(), sigma, plan.budget->value());
+  }
+  if (plan.deadline && plan.budget) {
+    prediction.p_both = std::min(*prediction.p_deadline, *prediction.p_budget);
+  }
 }
 
 /// Everything that follows from the step and the memory of one rank.
@@ -84,24 +108,45 @@ PredictedPlan concluded(SimulatedStep simulated, const MemoryBreakdown& memory, 
   const auto overhead = costs.process_overhead();
   prediction.process_overhead = overhead.value_or(Bytes(0));
 
-  const double sigma = std::hypot(step.relative_spread, kRunSpread);
-  const Seconds time = step_time * static_cast<double>(plan.steps);
-  const Dollars price = plan.cluster.price() * time;
-  prediction.steps = plan.steps;
-  prediction.time_to_target = lognormal_interval(time, sigma);
-  prediction.price = lognormal_interval(price, sigma);
-  if (plan.deadline) {
-    prediction.p_deadline = probability_within(time.value(), sigma, plan.deadline->value());
-  }
-  if (plan.budget) {
-    prediction.p_budget = probability_within(price.value(), sigma, plan.budget->value());
-  }
-  if (plan.deadline && plan.budget) {
-    prediction.p_both = std::min(*prediction.p_deadline, *prediction.p_budget);
-  }
+  set_run(prediction, plan, step.relative_spread);
   prediction.watermark = costs.watermark();
   prediction.assumptions = assumptions_of(plan, prediction, step, overhead.has_value(),
                                           costs.op_basis(plan.cluster.instance.node.device));
+  return result;
+}
+
+/// The mean over the steps before the switch and those after it.
+Result<PredictedPlan> predict_post_local(const LoweredPlan& lowered, const Plan& plan,
+                                         const CostSource& costs) {
+  LoweredPlan after{lowered.training, lowered.program, nullptr};
+  PLUTO_ASSIGN(auto result, predict(after, plan, costs));
+  PLUTO_ASSIGN(const auto before, predict(*lowered.synchronous, plan, costs));
+  const double steps = static_cast<double>(std::max<std::int64_t>(1, plan.steps));
+  const std::int64_t batch = std::max<std::int64_t>(1, plan.global_batch);
+  const double synchronous =
+      static_cast<double>((plan.local.synchronous_samples + batch - 1) / batch);
+  const double share = std::min(1.0, synchronous / steps);
+  auto& prediction = result.prediction;
+  Seconds step_time;
+  for (std::size_t i = 0; i < prediction.terms.size(); ++i) {
+    auto& term = prediction.terms[i];
+    const auto& other = before.prediction.terms[i];
+    term.time = term.time * (1 - share) + other.time * share;
+    term.relative_spread = std::max(term.relative_spread, other.relative_spread);
+    term.evidence = std::max(term.evidence, other.evidence);
+    step_time += term.time;
+  }
+  const double spread =
+      result.step.relative_spread * (1 - share) + before.step.relative_spread * share;
+  prediction.step_time = lognormal_interval(step_time, spread);
+  if (before.prediction.memory.total() > prediction.memory.total()) {
+    prediction.memory = before.prediction.memory;
+  }
+  set_run(prediction, plan, spread);
+  prediction.assumptions.push_back(fmt::format(
+      "the step is the mean over the run: {:.0f} of {:.0f} steps are synchronous ({:.4g} s), the "
+      "rest local",
+      share * steps, steps, before.prediction.step_time.p50.value()));
   return result;
 }
 
@@ -119,6 +164,7 @@ Result<PredictedPlan> predict(const ModelGraph& model, const Plan& plan, const C
 
 Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan,
                               const CostSource& costs) {
+  if (lowered.synchronous) return predict_post_local(lowered, plan, costs);
   PLUTO_ASSIGN(auto step, simulate(lowered, plan.cluster, plan.data, costs));
   const auto workspace = workspace_of(lowered, plan, costs);
   return concluded(std::move(step),

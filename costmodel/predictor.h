@@ -28,6 +28,9 @@ struct PredictedPlan {
 /// Price and time are the same random
 ///   number, so P(both) = min(P(deadline), P(budget)). p_both is set when both limits are.
 /// Source: lognormal errors as Srifty 2020 reports them; MLPerf reference runs for kRunSpread.
+/// Local steps: the step is the mean between two averages; post-local plans: the mean over the run
+/// of the two kinds of steps, weighted by their number, ceil(synchronous_samples / global_batch) of
+/// them synchronous, and the larger memory of both.
 /// Valid for: plans whose steps are all
 ///   alike. Ignores: start-up, evaluation, checkpoints, a price that moves. Calibrated by: coverage
 ///   of p10..p90. Test: costmodel/predictor_test.cc.

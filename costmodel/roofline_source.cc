@@ -7,6 +7,7 @@
 #include "costmodel/collective_time.h"
 #include "costmodel/efficiency.h"
 #include "costmodel/nccl_model.h"
+#include "costmodel/server_exchange.h"
 #include "costmodel/sources.h"
 #include "costmodel/surface_table.h"
 #include "costmodel/uncertainty.h"
@@ -85,10 +86,14 @@ class RooflineSource : public CostSource {
   CollectiveCost collective(const CollectiveCall& call, const ClusterSpec& cluster) const override {
     if (call.ranks <= 1) return {.evidence = Evidence::kMeasured};
     const auto& node = cluster.instance.node;
-    // NCCL has no parameter servers: fewer owners than ranks are direct messages.
+    // NCCL has no parameter servers (fewer owners than ranks are direct messages) and neither
+    // halves nor doubles.
     const bool sharded =
         call.kind == CollectiveKind::kReduceScatter || call.kind == CollectiveKind::kAllGather;
-    if (node.device.kind == DeviceKind::kGpu && (!sharded || call.servers >= call.ranks)) {
+    const bool own = goes_to_servers(call) || (sharded && call.servers < call.ranks) ||
+                     call.algorithm == CollectiveAlgorithm::kHalvingDoubling ||
+                     call.algorithm == CollectiveAlgorithm::kRecursiveDoubling;
+    if (node.device.kind == DeviceKind::kGpu && !own) {
       const auto cost = nccl_time(call, cluster, nccl_);
       const auto evidence = cost.fitted ? Evidence::kCalibrated : Evidence::kDatasheet;
       return {.time = cost.time,
@@ -99,7 +104,8 @@ class RooflineSource : public CostSource {
     return {.time = collective_time(call, cluster).total(),
             .relative_spread = least_spread(Evidence::kDatasheet),
             .evidence = Evidence::kDatasheet,
-            .cpu_share = cluster.bottleneck(call.ranks).cpu_share};
+            .cpu_share = call.server_nodes > 0 ? node.network.cpu_share
+                                               : cluster.bottleneck(call.ranks).cpu_share};
   }
 
   OpCost input_sample(const std::string& source, Bytes bytes) const override {

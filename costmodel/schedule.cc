@@ -2,105 +2,81 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 
 #include "base/check.h"
+#include "costmodel/fluid_run.h"
 
 namespace pluto {
 
 namespace {
 
-constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
-
-/// What each resource is at: its queue in list order and the task it runs.
-struct Lane {
-  std::vector<std::size_t> queue;
-  std::size_t next = 0;         // position in queue
-  std::size_t running = kNone;  // task index
-  double remaining = 0;
+/// A queue in list order.
+struct Queue {
+  std::vector<std::size_t> tasks;
+  std::size_t next = 0;
+  bool begins_with(std::size_t task) const { return next < tasks.size() && tasks[next] == task; }
 };
 
 }  // namespace
 
 Schedule schedule(std::span<const TimedTask> tasks) {
-  Schedule result;
-  result.start.resize(tasks.size());
-  result.end.resize(tasks.size());
-  std::vector<char> ended(tasks.size(), 0);
-  std::array<Lane, kResourceCount> lanes;
+  std::array<Queue, kLaneCount> queues;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
-    lanes[static_cast<std::size_t>(tasks[i].resource)].queue.push_back(i);
+    const Lanes lanes = lanes_of(tasks[i]);
+    for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
+      if (lanes[lane]) queues[lane].tasks.push_back(i);
+    }
   }
-
-  double now = 0;
-  std::size_t left = tasks.size();
-  const auto ready = [&](std::size_t task) {
-    return std::ranges::all_of(tasks[task].predecessors,
-                               [&](TaskId id) { return ended[id.index()] != 0; });
+  FluidRun run(tasks, tasks.size());
+  const auto may_begin = [&](std::size_t task) {
+    const Lanes lanes = lanes_of(tasks[task]);
+    for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
+      if (lanes[lane] && !queues[lane].begins_with(task)) return false;
+    }
+    return run.free_for(task) && std::ranges::all_of(tasks[task].predecessors, [&](TaskId id) {
+             return run.ended(id.index());
+           });
   };
-  const auto finish = [&](std::size_t task) {
-    result.end[task] = Seconds(now);
-    ended[task] = 1;
-    --left;
-  };
-  const auto start_all = [&] {
+  const auto begin_all = [&] {
     for (bool again = true; again;) {
       again = false;
-      for (auto& lane : lanes) {
-        while (lane.running == kNone && lane.next < lane.queue.size() &&
-               ready(lane.queue[lane.next])) {
-          const auto task = lane.queue[lane.next++];
-          result.start[task] = Seconds(now);
-          again = true;
-          if (tasks[task].duration.value() > 0) {
-            lane.running = task;
-            lane.remaining = tasks[task].duration.value();
-          } else {
-            finish(task);
+      for (auto& queue : queues) {
+        while (queue.next < queue.tasks.size() && may_begin(queue.tasks[queue.next])) {
+          const auto task = queue.tasks[queue.next];
+          const Lanes lanes = lanes_of(tasks[task]);
+          for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
+            if (lanes[lane]) ++queues[lane].next;
           }
+          run.begin(task);
+          again = true;
         }
       }
     }
   };
-
-  auto& compute = lanes[static_cast<std::size_t>(Resource::kCompute)];
-  const auto& network = lanes[static_cast<std::size_t>(Resource::kNetwork)];
-  start_all();
-  while (left > 0) {
-    const double share = network.running == kNone ? 0 : tasks[network.running].cpu_share;
-    const double rate = 1 - std::clamp(share, 0.0, kLargestShare);
-    const auto rate_of = [&](const Lane& lane) { return &lane == &compute ? rate : 1.0; };
-    double step = std::numeric_limits<double>::infinity();
-    for (const auto& lane : lanes) {
-      if (lane.running != kNone) step = std::min(step, lane.remaining / rate_of(lane));
-    }
-    PLUTO_CHECK(step < std::numeric_limits<double>::infinity(), "a predecessor is not earlier");
-    now += step;
-    for (auto& lane : lanes) {
-      if (lane.running == kNone) continue;
-      const bool done = lane.remaining / rate_of(lane) <= step;
-      lane.remaining -= step * rate_of(lane);
-      if (done) {
-        finish(lane.running);
-        lane.running = kNone;
-      }
-    }
-    start_all();
+  begin_all();
+  while (run.left() > 0) {
+    PLUTO_CHECK(run.running(), "a predecessor is not earlier");
+    run.advance();
+    begin_all();
   }
-  result.makespan = Seconds(now);
-  return result;
+  return {std::move(run.start), std::move(run.end), Seconds(run.now())};
 }
 
 Seconds critical_path(std::span<const TimedTask> tasks) {
   std::vector<Seconds> end(tasks.size());
-  std::array<Seconds, kResourceCount> lane_end{};
+  std::array<Seconds, kLaneCount> lane_end{};
   Seconds longest;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
-    auto& lane = lane_end[static_cast<std::size_t>(tasks[i].resource)];
-    Seconds start = lane;
+    const Lanes lanes = lanes_of(tasks[i]);
+    Seconds start;
+    for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
+      if (lanes[lane]) start = std::max(start, lane_end[lane]);
+    }
     for (const auto id : tasks[i].predecessors) start = std::max(start, end[id.index()]);
     end[i] = start + tasks[i].duration;
-    lane = end[i];
+    for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
+      if (lanes[lane]) lane_end[lane] = end[i];
+    }
     longest = std::max(longest, end[i]);
   }
   return longest;

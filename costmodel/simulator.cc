@@ -3,9 +3,27 @@
 #include <algorithm>
 #include <utility>
 
+#include "costmodel/steady_state.h"
 #include "costmodel/task_costs.h"
 
 namespace pluto {
+
+namespace {
+
+struct StepRun {
+  std::vector<Seconds> start, end;
+  Seconds makespan;
+};
+StepRun run_step(const StepProgram& program, std::span<const TimedTask> tasks) {
+  if (!program.overlap) {
+    auto run = schedule(tasks);
+    return {std::move(run.start), std::move(run.end), run.makespan};
+  }
+  auto steady = steady_state(tasks, *program.overlap);
+  return {std::move(steady.start), std::move(steady.end), steady.step};
+}
+
+}  // namespace
 
 Result<SimulatedStep> simulate(const LoweredPlan& lowered, const ClusterSpec& cluster,
                                const DataChoice& data, const CostSource& costs,
@@ -14,12 +32,22 @@ Result<SimulatedStep> simulate(const LoweredPlan& lowered, const ClusterSpec& cl
   TermTallies tallies;
   std::vector<TimedTask> timed;
   timed.reserve(program.tasks.size());
+  std::vector<std::size_t> averaging;
   for (auto& task : cost_tasks(lowered, cluster, data, costs)) {
-    tallies.of(task.part).add(task.alone, task.relative_spread, task.evidence);
+    // Of what does not run in every step, its mean over the steps.
+    const double share = task.averages ? 1.0 / program.local.steps : 1.0;
+    if (task.averages) averaging.push_back(timed.size());
+    tallies.of(task.part).add(task.alone * share, task.relative_spread, task.evidence);
     timed.push_back(std::move(task.timed));
   }
   const auto& [compute, update, comm, input] = tallies;
-  const auto run = schedule(timed);
+  auto run = run_step(program, timed);
+  if (!averaging.empty()) {
+    for (const std::size_t i : averaging) timed[i].duration = Seconds(0);
+    const double steps = program.local.steps;
+    const Seconds alone = run_step(program, timed).makespan;
+    run.makespan = (alone * (steps - 1) + run.makespan) / steps;
+  }
 
   SimulatedStep step;
   step.makespan = run.makespan;

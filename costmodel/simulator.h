@@ -34,6 +34,13 @@ struct SimulateOptions {
 /// compute slowed to 1 - u while a collective with cpu_share u runs. `data` says what is read per
 /// sample and by how many readers per rank.
 ///
+/// A program whose steps overlap (Plan::priority): steady_state(), and makespan is from one step's
+/// start to the next's. Local steps: every term is the mean over the H steps from one average to
+/// the next, makespan = ((H-1) of a step without the average + one with it) / H; the timeline is of
+/// the step with it. Servers with nodes of their own: their updates count as exposed_comm. A task
+/// on a part of a node takes that part of its time: Ignores that a small kernel has its start all
+/// the same. Factors that go to one of several servers are multiplied as if by one (no shorter).
+///
 /// Update nodes sharded over servers cost what the busiest server's shards cost (their elements'
 /// share of the whole update); the sums of a push are inside its reduce_scatter. Busy ranks of a
 /// host: as many as the placement puts on a node. Formula, input of a step: accumulation *

@@ -36,16 +36,28 @@ class NodeCosts {
   std::vector<std::optional<OpCost>> known_;
 };
 
+/// The part of its node's work that a task does.
+double part_share(const LoweredPlan& lowered, const OpTask& task) {
+  if (task.part.empty()) return 1;
+  const Graph& graph = lowered.training.graph;
+  double elements = 0;
+  for (const TensorId id : graph.op(task.op).inputs) {
+    elements += static_cast<double>(graph.tensor(id).type.elements(lowered.program.micro_batch));
+  }
+  return static_cast<double>(task.part.end - task.part.begin) / elements;
+}
+
 /// The server whose shards take longest to update. All own nearly the same number of elements, but
 /// small parameters fall whole to one of them.
-std::size_t busiest_server(const StepProgram& program, NodeCosts& costs) {
+std::size_t busiest_server(const LoweredPlan& lowered, NodeCosts& costs) {
+  const StepProgram& program = lowered.program;
   std::vector<double> load;
   for (const auto& task : program.tasks) {
     const auto* op = std::get_if<OpTask>(&task.payload);
     if (op == nullptr || op->shards.empty()) continue;
     const auto& shards = op->shards;
     load.resize(std::max(load.size(), shards.size()));
-    const double per_element = costs.of(op->op).time.value() /
+    const double per_element = costs.of(op->op).time.value() * part_share(lowered, *op) /
                                static_cast<double>(std::max<std::int64_t>(1, shards.elements));
     // Servers before the first that owns some of the parameter, less one for rounding.
     const auto first =
@@ -99,17 +111,23 @@ std::vector<TaskCost> cost_tasks(const LoweredPlan& lowered, const ClusterSpec& 
                                  const DataChoice& data, const CostSource& costs) {
   const auto& program = lowered.program;
   NodeCosts node_costs(lowered, cluster, costs);
-  const auto server = busiest_server(program, node_costs);
+  const auto server = busiest_server(lowered, node_costs);
   std::vector<TaskCost> result;
   result.reserve(program.tasks.size());
   for (const auto& task : program.tasks) {
     TaskCost one;
-    one.timed = {task.resource, {}, 0, task.predecessors};
+    one.timed.resource = task.resource;
+    one.timed.predecessors = task.predecessors;
     if (const auto* op = std::get_if<OpTask>(&task.payload)) {
       const auto& cost = node_costs.of(op->op);
-      const bool is_update = lowered.training.phase[op->op.index()] == OpPhase::kUpdate;
-      one.part = is_update ? TaskPart::kUpdate : TaskPart::kCompute;
-      one.alone = one.timed.duration = cost.time * owned_share(op->shards, server);
+      const OpPhase phase = lowered.training.phase[op->op.index()];
+      const bool updates = phase == OpPhase::kUpdate || phase == OpPhase::kAverage;
+      one.averages = phase == OpPhase::kAverage;
+      one.part = updates ? TaskPart::kUpdate : TaskPart::kCompute;
+      // What servers of their own do the ranks see as waiting for communication.
+      if (task.resource == Resource::kServer) one.part = TaskPart::kCommunication;
+      one.alone = one.timed.duration =
+          cost.time * (part_share(lowered, *op) * owned_share(op->shards, server));
       one.relative_spread = cost.relative_spread;
       one.evidence = cost.evidence;
     } else if (const auto* collective = std::get_if<CollectiveTask>(&task.payload)) {
@@ -119,8 +137,15 @@ std::vector<TaskCost> cost_tasks(const LoweredPlan& lowered, const ClusterSpec& 
         result.push_back(std::move(one));
         continue;
       }
-      const auto cost = costs.collective(
-          {collective->kind, collective->bytes, program.ranks, collective->servers}, cluster);
+      const auto cost = costs.collective({.kind = collective->kind,
+                                          .bytes = collective->bytes,
+                                          .ranks = program.ranks,
+                                          .servers = collective->servers,
+                                          .algorithm = collective->algorithm,
+                                          .server_nodes = collective->server_nodes},
+                                         cluster);
+      one.averages = lowered.training.phase[collective->op.index()] == OpPhase::kAverage;
+      one.timed.direction = collective->direction;
       one.alone = one.timed.duration = cost.time;
       one.timed.cpu_share = cost.cpu_share;
       one.relative_spread = cost.relative_spread;

@@ -16,7 +16,8 @@ enum class TaskPart : std::uint8_t { kCompute, kUpdate, kCommunication, kInput }
 struct TaskCost {
   TimedTask timed;  ///< reading has no duration here: it runs ahead of the step
   TaskPart part = TaskPart::kCompute;
-  Seconds alone;  ///< what it takes by itself
+  Seconds alone;          ///< what it takes by itself
+  bool averages = false;  ///< of local steps: runs in each local.steps-th step only
   double relative_spread = 0;
   Evidence evidence = Evidence::kMeasured;
 };

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "model/op_schema.h"
+#include "plan/held_bytes.h"
 #include "plan/lifetimes.h"
 
 namespace pluto {
@@ -20,6 +21,7 @@ class Replay {
         program_(program),
         workspace_(workspace),
         allocator_(capacity),
+        held_(held_bytes(training, program)),
         storage_(graph_.tensors().size()),
         born_(graph_.ops().size()),
         dying_(graph_.ops().size()) {
@@ -73,8 +75,8 @@ class Replay {
     }
     for (const Op& op : graph_.ops()) {
       const OpPhase phase = training_.phase[op.id.index()];
-      const bool once = phase == OpPhase::kSync || phase == OpPhase::kUpdate;
-      if (once && !last) continue;
+      const bool each = phase == OpPhase::kForward || phase == OpPhase::kBackward;
+      if (!each && !last) continue;
       for (const TensorId id : born_[op.id.index()]) {
         if (!take(id)) return false;
       }
@@ -102,7 +104,7 @@ class Replay {
   /// Nothing when the tensor has its storage already.
   bool take(TensorId id) {
     auto& storage = storage_[id.index()];
-    if (!storage) storage = allocator_.allocate(graph_.tensor(id).type.bytes(program_.micro_batch));
+    if (!storage) storage = allocator_.allocate(held_[id.index()]);
     return storage.has_value();
   }
   void drop(TensorId id) {
@@ -115,6 +117,7 @@ class Replay {
   const StepProgram& program_;
   const WorkspaceOf& workspace_;
   CachingAllocator allocator_;
+  std::vector<Bytes> held_;                                       // by TensorId
   std::vector<std::optional<CachingAllocator::Handle>> storage_;  // by TensorId
   std::vector<std::vector<TensorId>> born_, dying_;               // activations, by OpId
 };

@@ -1,5 +1,7 @@
 #include "plan/collective_task.h"
 
+#include "plan/bucket_slots.h"
+
 namespace pluto {
 namespace {
 
@@ -26,16 +28,34 @@ CollectiveTask collective_task(const Graph& graph, const Op& op, const Plan& pla
   task.op = op.id;
   task.micro_index = micro_index;
   task.servers = plan.layout.data;
+  if (const auto bucket = bucket_of(op)) {  // messages between stages have none
+    const BucketPlan& chosen = plan.buckets[*bucket];
+    task.servers = owners_of(plan, *bucket);
+    if (chosen.method == SyncMethod::kFactorServer) task.server = factor_server(plan, *bucket);
+    if (chosen.method == SyncMethod::kParameterServer || task.server) {
+      task.server_nodes = plan.server_nodes;
+    }
+    if (op.kind == OpKind::kAllReduce) task.algorithm = chosen.algorithm;
+  }
+  const bool apart = task.server_nodes > 0;
+  // A packed bucket is an operand, not an update.
+  const Bytes slice = bytes(op.updates.empty() ? op.inputs : op.updates);
   switch (op.kind) {
     case OpKind::kServerPush:
+    case OpKind::kReduceScatter:
       task.kind = CollectiveKind::kReduceScatter;
-      task.servers = static_cast<int>(plan.servers.size());
-      task.bytes = bytes(op.updates);
+      task.bytes = slice;
+      if (apart) task.direction = Direction::kUp;
       break;
     case OpKind::kServerPull:
       task.kind = CollectiveKind::kAllGather;
-      task.servers = static_cast<int>(plan.servers.size());
-      task.bytes = bytes(op.updates);
+      task.bytes = slice;
+      if (apart) task.direction = Direction::kDown;
+      break;
+    case OpKind::kFactorPush:
+      task.kind = CollectiveKind::kGather;
+      task.bytes = bytes(op.outputs);
+      if (apart) task.direction = Direction::kUp;
       break;
     case OpKind::kSend:
       task.kind = CollectiveKind::kSend;
@@ -46,15 +66,23 @@ CollectiveTask collective_task(const Graph& graph, const Op& op, const Plan& pla
       task.bytes = bytes(op.outputs);
       break;
     case OpKind::kFactorGather:
+    case OpKind::kParameterGather:
       task.kind = CollectiveKind::kAllGather;
       task.bytes = bytes(op.outputs);
       break;
     default:
       task.kind = CollectiveKind::kAllReduce;
-      task.bytes = bytes(op.updates);
+      task.bytes = slice;
       break;
   }
   return task;
+}
+
+CollectiveTask part_of(CollectiveTask whole, const ElementRange& part, std::int64_t elements) {
+  // Elements are of one size.
+  whole.bytes = Bytes(whole.bytes.value() / elements * (part.end - part.begin));
+  whole.part = part;
+  return whole;
 }
 
 }  // namespace pluto

@@ -8,7 +8,11 @@
 namespace pluto {
 
 bool is_communication(const Op& op);
-/// Precondition: is_communication(op), and its bucket is one of the plan's.
+/// The task of a whole node. Precondition: is_communication(op), and its bucket is one of the
+/// plan's. Servers with nodes of their own: what goes to them is kUp, what comes back kDown; all
+/// else takes both directions.
 CollectiveTask collective_task(const Graph& graph, const Op& op, const Plan& plan, int micro_index);
+/// Its share: `part` of a slice of `elements`.
+CollectiveTask part_of(CollectiveTask whole, const ElementRange& part, std::int64_t elements);
 
 }  // namespace pluto

@@ -1,5 +1,6 @@
 #include "plan/lifetimes.h"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <optional>
@@ -27,27 +28,45 @@ std::optional<Where> node_of(const Task& task) {
   return std::nullopt;
 }
 
+/// Which queues a task stands in: one per resource, the network one per direction.
+constexpr std::size_t kQueues = kResourceCount + 1;
+std::array<bool, kQueues> queues_of(const Task& task) {
+  std::array<bool, kQueues> queues{};
+  queues[static_cast<std::size_t>(task.resource)] = true;
+  const auto* collective = std::get_if<CollectiveTask>(&task.payload);
+  if (collective == nullptr) return queues;
+  queues[kResourceCount] = collective->direction != Direction::kUp;
+  queues[static_cast<std::size_t>(Resource::kNetwork)] = collective->direction != Direction::kDown;
+  return queues;
+}
+
 std::vector<Window> task_windows(const StepProgram& program, std::int64_t nodes) {
   const auto& tasks = program.tasks;
   std::vector<Window> windows(tasks.size());
-  std::array<std::optional<TaskId>, kResourceCount> previous;
-  std::vector<std::optional<TaskId>> before_on_resource(tasks.size());
+  std::array<std::optional<TaskId>, kQueues> previous;
+  std::vector<std::vector<TaskId>> before_in_queue(tasks.size());
   for (const Task& task : tasks) {
     Window& window = windows[task.id.index()];
-    auto& last = previous[static_cast<std::size_t>(task.resource)];
-    before_on_resource[task.id.index()] = last;
+    const auto queues = queues_of(task);
+    for (std::size_t q = 0; q < kQueues; ++q) {
+      // Overlapping steps do not keep the order of their collectives.
+      if (!queues[q]) continue;
+      if (previous[q] && !program.overlap) before_in_queue[task.id.index()].push_back(*previous[q]);
+      previous[q] = task.id;
+    }
     if (task.resource == Resource::kCompute) {
       const Where where = *node_of(task);
       window.begin = where.micro_index * nodes + static_cast<std::int64_t>(where.op.index());
       window.end = window.begin;
     } else {
-      if (last) window.begin = windows[last->index()].begin;
+      for (TaskId id : before_in_queue[task.id.index()]) {
+        window.begin = std::max(window.begin, windows[id.index()].begin);
+      }
       for (TaskId id : task.predecessors) {
         const bool compute = tasks[id.index()].resource == Resource::kCompute;
         window.begin = std::max(window.begin, windows[id.index()].begin + (compute ? 1 : 0));
       }
     }
-    last = task.id;
   }
   // A task has ended when any compute task starts that waits for it, directly or not.
   for (auto task = tasks.rbegin(); task != tasks.rend(); ++task) {
@@ -57,7 +76,7 @@ std::vector<Window> task_windows(const StepProgram& program, std::int64_t nodes)
       window.end = std::min(window.end, windows[task->id.index()].end);
     };
     for (TaskId id : task->predecessors) bound(id);
-    if (const auto before = before_on_resource[task->id.index()]) bound(*before);
+    for (TaskId id : before_in_queue[task->id.index()]) bound(id);
   }
   return windows;
 }
@@ -71,15 +90,34 @@ std::vector<Lifetime> activation_lifetimes(const TrainingGraph& training,
   const Lifetime whole{0, nodes - 1};
   const std::vector<Window> windows = task_windows(program, nodes);
   std::vector<Lifetime> lifetimes(graph.tensors().size());
+  std::vector<std::int64_t> computing;  // positions of compute tasks, ascending
+  for (const Task& task : program.tasks) {
+    if (task.resource == Resource::kCompute) {
+      computing.push_back(windows[task.id.index()].begin);
+    }
+  }
   for (const Task& task : program.tasks) {
     const auto where = node_of(task);
     if (!where) continue;
-    const Window& window = windows[task.id.index()];
+    Window window = windows[task.id.index()];
     const std::int64_t start = where->micro_index * nodes;
+    // Between the micro-batches nothing computes.
+    const auto next = std::lower_bound(computing.begin(), computing.end(), window.begin);
+    if (window.begin < start && (next == computing.end() || *next >= start)) window.begin = start;
     const bool inside = window.begin >= start && window.end < start + nodes;
-    const Lifetime held = inside ? Lifetime{window.begin - start, window.end - start} : whole;
+    // What the next step overtakes may run into it.
+    const bool overtaken = program.overlap && program.overlap->needed_by[task.id.index()];
+    const Lifetime held =
+        inside && !overtaken ? Lifetime{window.begin - start, window.end - start} : whole;
     const Op& op = graph.op(where->op);
+    // What servers of their own hold is no memory of this rank.
+    const auto* collective = std::get_if<CollectiveTask>(&task.payload);
+    const bool apart = program.server_nodes > 0;
+    const bool up = apart && collective != nullptr && collective->direction == Direction::kUp;
+    const bool down = apart && collective != nullptr && collective->direction == Direction::kDown;
+    if (apart && task.resource == Resource::kServer) continue;
     for (const auto* operands : {&op.inputs, &op.outputs}) {
+      if ((up && operands == &op.outputs) || (down && operands == &op.inputs)) continue;
       for (TensorId id : *operands) {
         if (graph.tensor(id).role != TensorRole::kActivation) continue;
         lifetimes[id.index()] = lifetimes[id.index()].joined(held);

@@ -30,7 +30,8 @@ struct Lifetime {
 /// issue order and is the clock; a task of another resource may run at any time between the last
 /// compute task before it (by dependencies and the order of its own resource) and the first compute
 /// task that waits for it, so it holds what it reads or writes for all that time. Where that
-/// reaches into another micro-batch, the tensor lives for the whole step.
+/// reaches into another micro-batch, or into the next step (StepProgram::overlap), the tensor lives
+/// for the whole step.
 std::vector<Lifetime> activation_lifetimes(const TrainingGraph& training,
                                            const StepProgram& program);
 

@@ -7,6 +7,7 @@
 
 #include "base/fingerprint.h"
 #include "base/text.h"
+#include "plan/step_overlap.h"
 #include "plan/task_emitter.h"
 
 namespace pluto {
@@ -28,15 +29,12 @@ const char* not_lowered(const Plan& plan) {
   if (plan.layout.context > 1) return "layout.context above 1";
   if (plan.expert > 1) return "expert above 1";
   if (!plan.sharded.empty()) return "sharded";
-  if (plan.shard > 0) return "shard above 0";
   if (plan.recompute != Recompute::kNone) return "recompute";
-  if (plan.local.steps > 1) return "local.steps above 1";
-  if (plan.server_nodes > 0) return "server_nodes above 0";
-  if (plan.priority) return "priority";
-  for (const BucketPlan& bucket : plan.buckets) {
-    if (bucket.algorithm != CollectiveAlgorithm::kRing) return "an algorithm that is no ring";
-    if (bucket.wire != DType::kF32) return "a wire of 16 bits";
-    if (bucket.chunks > 1) return "chunks above 1";
+  if (plan.layout.pipeline > 1) {
+    if (plan.shard > 1) return "shard above 1 with layout.pipeline above 1";
+    if (plan.priority) return "priority with layout.pipeline above 1";
+    if (plan.local.steps > 1) return "local.steps above 1 with layout.pipeline above 1";
+    if (plan.server_nodes > 0) return "server_nodes above 0 with layout.pipeline above 1";
   }
   return nullptr;
 }
@@ -63,7 +61,7 @@ Result<void> check_supported(const ModelGraph& model, const Plan& plan) {
 Result<std::vector<Bucket>> resolve_buckets(const TrainingGraph& training, const Plan& plan) {
   std::vector<Bucket> buckets;
   for (std::size_t b = 0; b < plan.buckets.size(); ++b) {
-    Bucket bucket{plan.buckets[b].method, {}};
+    Bucket bucket{plan.buckets[b].method, {}, plan.buckets[b].wire};
     for (const std::string& name : plan.buckets[b].parameters) {
       const auto id = training.graph.find_tensor(name);
       if (!id || training.graph.tensor(*id).role != TensorRole::kParameter) {
@@ -80,6 +78,17 @@ Result<std::vector<Bucket>> resolve_buckets(const TrainingGraph& training, const
     buckets.push_back(std::move(bucket));
   }
   return buckets;
+}
+
+Result<TrainingGraph> with_communication(const TrainingGraph& training,
+                                         const std::vector<Bucket>& buckets, const Plan& plan) {
+  const int ranks = plan.layout.data;
+  if (plan.local.steps > 1) {
+    return average_parameters(training, buckets, ranks, plan.local.block_momentum);
+  }
+  PLUTO_ASSIGN(auto synchronized, insert_sync(training, buckets, ranks, plan.shard));
+  if (plan.shard < 3) return synchronized;
+  return gather_parameters(synchronized, buckets, ranks);
 }
 
 }  // namespace
@@ -112,15 +121,25 @@ Result<LoweredPlan> lower(const ModelGraph& model, const Plan& plan) {
 Result<LoweredPlan> lower(const TrainingGraph& accumulated, const Plan& plan) {
   PLUTO_ASSIGN_AT("plan", const auto buckets, resolve_buckets(accumulated, plan));
   for (std::size_t b = 0; b < buckets.size(); ++b) {
-    if (buckets[b].method == SyncMethod::kParameterServer && plan.servers.empty()) {
-      return invalid_input(
-          fmt::format("plan: buckets[{}] is for parameter servers, but servers is empty", b),
-          "servers: [0]");
+    const bool served = buckets[b].method == SyncMethod::kParameterServer ||
+                        buckets[b].method == SyncMethod::kFactorServer;
+    if (served && plan.servers.empty()) {
+      return invalid_input(fmt::format("plan: buckets[{}] is for servers, but servers is empty", b),
+                           "servers: [0]");
     }
   }
   LoweredPlan lowered;
-  PLUTO_ASSIGN_AT("plan", lowered.training, insert_sync(accumulated, buckets, plan.layout.data));
+  PLUTO_ASSIGN_AT("plan", lowered.training, with_communication(accumulated, buckets, plan));
   lowered.program = emit_tasks(lowered.training, plan);
+  if (plan.priority && plan.layout.data > 1) {
+    lowered.program.overlap = overlap_of(lowered.training, lowered.program);
+  }
+  if (plan.local.steps > 1 && plan.local.synchronous_samples > 0) {
+    Plan first = plan;
+    first.local = {};
+    PLUTO_ASSIGN(auto synchronous, lower(accumulated, first));
+    lowered.synchronous = std::make_shared<const LoweredPlan>(std::move(synchronous));
+  }
   return lowered;
 }
 

@@ -2,6 +2,8 @@
 // (model, plan) -> training graph with its communication nodes, and the StepProgram both
 // interpreters run.
 
+#include <memory>
+
 #include "base/result.h"
 #include "plan/plan.h"
 #include "plan/step_program.h"
@@ -10,8 +12,12 @@ namespace pluto {
 
 /// The model after the passes the plan asks for, and one step of it.
 struct LoweredPlan {
-  TrainingGraph training;  ///< fuse -> differentiate -> accumulate_gradients -> insert_sync
+  /// fuse -> differentiate -> accumulate_gradients -> insert_sync (shard 3: -> gather_parameters),
+  /// or, with local steps, average_parameters
+  TrainingGraph training;
   StepProgram program;
+  /// Of post-local plans: the steps until Plan::local.synchronous_samples were seen.
+  std::shared_ptr<const LoweredPlan> synchronous;
 };
 
 /// Errors: kInvalidInput when the model is not the one the plan was made for (fingerprint), when a

@@ -12,13 +12,14 @@
 namespace pluto {
 namespace {
 
-constexpr std::array<Word<CollectiveKind>, 6> kCollectives = {
+constexpr std::array<Word<CollectiveKind>, 7> kCollectives = {
     {{CollectiveKind::kAllReduce, "all_reduce"},
      {CollectiveKind::kReduceScatter, "reduce_scatter"},
      {CollectiveKind::kAllGather, "all_gather"},
      {CollectiveKind::kBroadcast, "broadcast"},
      {CollectiveKind::kAllToAll, "all_to_all"},
-     {CollectiveKind::kSend, "send"}}};
+     {CollectiveKind::kSend, "send"},
+     {CollectiveKind::kGather, "gather"}}};
 
 // In the order of Measurement::what.
 constexpr const char* kKinds[] = {"op", "collective", "input", "process", "step", "convergence"};

@@ -52,13 +52,14 @@ enum class CollectiveKind : std::uint8_t {
   kBroadcast,
   kAllToAll,  ///< every rank has a part for every other
   kSend,      ///< one rank to one other
+  kGather,    ///< every rank's part to one of them
 };
 const char* to_text(CollectiveKind kind);
 Result<CollectiveKind> parse_collective_kind(std::string_view text);
 
 /// One collective over `ranks` ranks. bytes: all_reduce, broadcast: of the whole buffer;
-/// reduce_scatter: of the input; all_gather: of the output (nccl-tests' convention); all_to_all: of
-/// what one rank holds, its own part included; send: of the message.
+/// reduce_scatter: of the input; all_gather, gather: of the output (nccl-tests' convention);
+/// all_to_all: of what one rank holds, its own part included; send: of the message.
 struct CollectiveMeasurement {
   CollectiveKind kind = CollectiveKind::kAllReduce;
   Bytes bytes;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "model/op_schema.h"
+#include "plan/held_bytes.h"
 #include "plan/lifetimes.h"
 
 namespace pluto {
@@ -140,12 +141,9 @@ class MemoryPlanner {
   MemoryPlanner(const TrainingGraph& training, const StepProgram& program)
       : training_(training), graph_(training.graph), program_(program) {
     plan_.offset.resize(graph_.tensors().size());
-    plan_.size.resize(graph_.tensors().size());
+    plan_.size = held_bytes(training, program);
     plan_.free_after.resize(graph_.tensors().size());
     placed_.resize(graph_.tensors().size());
-    for (const Tensor& tensor : graph_.tensors()) {
-      plan_.size[tensor.id.index()] = tensor.type.bytes(program.micro_batch);
-    }
   }
 
   MemoryPlan run(const WorkspaceOf& workspace, const MemoryOptions& options) {
@@ -261,6 +259,23 @@ class MemoryPlanner {
   Bytes top_;
 };
 
+/// Into how many parts a collective's buffer is cut where one is received and added; 0: nothing is.
+std::int64_t incoming_chunks(const CollectiveTask& task, int ranks) {
+  if (task.kind == CollectiveKind::kReduceScatter) return task.servers;
+  if (task.kind != CollectiveKind::kAllReduce) return 0;
+  switch (task.algorithm) {
+    case CollectiveAlgorithm::kRing:
+      return ranks;
+    case CollectiveAlgorithm::kHalvingDoubling:
+    case CollectiveAlgorithm::kHierarchical:  // at least two ranks of a node share it
+      return 2;
+    case CollectiveAlgorithm::kTree:
+    case CollectiveAlgorithm::kRecursiveDoubling:
+      return 1;
+  }
+  return 1;
+}
+
 }  // namespace
 
 MemoryPlan plan_memory(const TrainingGraph& training, const StepProgram& program,
@@ -274,11 +289,11 @@ Bytes communication_staging(const StepProgram& program) {
   for (const Task& task : program.tasks) {
     const auto* collective = std::get_if<CollectiveTask>(&task.payload);
     if (collective == nullptr) continue;
-    const std::int64_t elements = collective->bytes.value() / kFloat;
-    std::int64_t chunks = 0;
-    if (collective->kind == CollectiveKind::kAllReduce) chunks = program.ranks;
-    if (collective->kind == CollectiveKind::kReduceScatter) chunks = collective->servers;
+    // A server of its own adds up what comes in; who sends needs nothing.
+    if (collective->direction == Direction::kUp) continue;
+    const std::int64_t chunks = incoming_chunks(*collective, program.ranks);
     if (chunks == 0) continue;
+    const std::int64_t elements = collective->bytes.value() / kFloat;
     staging = std::max(staging, Bytes((elements + chunks - 1) / chunks * kFloat));
   }
   return staging;

@@ -32,7 +32,7 @@ struct MemoryBreakdown {
 struct MemoryPlan {
   MemoryBreakdown breakdown;
   std::vector<Bytes> offset;  ///< by TensorId
-  std::vector<Bytes> size;    ///< by TensorId, of one rank at the plan's micro-batch
+  std::vector<Bytes> size;    ///< by TensorId, of one rank at the plan's micro-batch: held_bytes()
   Bytes input_set_stride;     ///< second input set = offset + this, for tensors with role input
   Bytes workspace_offset, communication_offset;
   TaskId peak_task;  ///< where live activations are largest; invalid without activations
@@ -60,8 +60,10 @@ MemoryPlan plan_memory(const TrainingGraph& training, const StepProgram& program
                        const WorkspaceOf& workspace, const MemoryOptions& options = {});
 
 /// The staging the collectives of a program need on one rank, one at a time: the largest of
-/// all_reduce ceil(n / ranks) and reduce_scatter ceil(n / servers) elements of 4 bytes. Source: the
-/// algorithms of runtime/communicator.h, one incoming chunk at a time.
+/// all_reduce ceil(n / ranks) (halving_doubling and hierarchical n / 2, tree and
+/// recursive_doubling n) and reduce_scatter ceil(n / servers) elements of 4 bytes. Source: the
+/// algorithms of runtime/communicator.h, one incoming chunk at a time; of the others the largest
+/// message.
 Bytes communication_staging(const StepProgram& program);
 
 }  // namespace pluto

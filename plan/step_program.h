@@ -2,6 +2,7 @@
 // One training step as tasks on resources: what the simulator costs and the executor runs.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -10,14 +11,16 @@
 #include "base/units.h"
 #include "model/training_graph.h"
 #include "plan/measurement.h"
+#include "plan/strategy.h"
 
 namespace pluto {
 
 using TaskId = StrongId<struct TaskTag>;
 
-/// Each resource runs its tasks one at a time, in task order.
-enum class Resource : std::uint8_t { kCompute, kNetwork, kInput };
-constexpr std::size_t kResourceCount = 3;
+/// Each resource runs its tasks one at a time, in task order; the network one in each direction.
+/// kServer: the devices of servers with nodes of their own.
+enum class Resource : std::uint8_t { kCompute, kNetwork, kInput, kServer };
+constexpr std::size_t kResourceCount = 4;
 const char* to_text(Resource resource);
 
 /// Elements [begin, end) of an update node's flattened parameter.
@@ -52,7 +55,16 @@ struct OpTask {
   OpId op;
   int micro_index = 0;
   ShardSplit shards;
+  /// Of a bucket in chunks: the elements this task works on, of an update's parameter or of the
+  /// slice that is packed or unpacked; `shards` splits these, from their first. Empty: all.
+  ElementRange part = {};
+  /// Position in Plan::servers of the only rank that runs the node (factor_server).
+  std::optional<int> server = std::nullopt;
 };
+
+/// Which way the bytes of a collective go at a rank that owns no shard. One task runs in each
+/// direction at a time.
+enum class Direction : std::uint8_t { kBoth, kUp, kDown };
 
 /// Run one communication node. `bytes` in CollectiveMeasurement's convention. `servers`: how many
 /// shards (reduce_scatter and all_gather of parameter-server buckets; equal to ranks otherwise).
@@ -62,6 +74,12 @@ struct CollectiveTask {
   Bytes bytes;
   int micro_index = 0;
   int servers = 1;
+  CollectiveAlgorithm algorithm = CollectiveAlgorithm::kRing;  ///< of an all_reduce
+  int server_nodes = 0;  ///< nodes of the owners of shards, where these are no ranks of the group
+  Direction direction = Direction::kBoth;
+  ElementRange part = {};  ///< of the bucket's slice, which is cut into chunks; empty: all
+  std::optional<int> server =
+      std::nullopt;  ///< position in Plan::servers of the only owner (factor_server)
 };
 
 /// Make the rank's micro-batch available in the input tensors.
@@ -77,6 +95,23 @@ struct Task {
   std::vector<TaskId> predecessors;  ///< all earlier in `tasks`
 };
 
+/// By how much two consecutive steps overlap (Plan::priority): for each task, by TaskId.
+struct StepOverlap {
+  /// Tasks of the step before that must have ended.
+  std::vector<std::vector<TaskId>> across;
+  /// The forward task of the next step that needs the task first; unset: this step does. Of the
+  /// tasks that are ready on a resource the one needed first runs; those of this step keep their
+  /// order on the compute stream.
+  std::vector<std::optional<TaskId>> needed_by;
+};
+
+/// A trained parameter in the flat slice of its bucket.
+struct BucketSlot {
+  std::size_t bucket = 0;
+  std::int64_t offset = 0, elements = 0;  ///< of the parameter
+  std::int64_t bucket_elements = 0;
+};
+
 /// The program of one rank; data-parallel ranks run the same one (servers run the shards their
 /// position among `servers` owns). Tasks are in a topological order that is also the issue order of
 /// each resource.
@@ -85,6 +120,12 @@ struct StepProgram {
   int ranks = 1;
   std::int64_t micro_batch = 1;
   int accumulation = 1;
+  int shard = 0;                    ///< Plan::shard
+  int server_nodes = 0;             ///< Plan::server_nodes
+  std::vector<BucketSlot> slots;    ///< by position in TrainingGraph::trained; empty: no buckets
+  std::vector<SyncMethod> methods;  ///< by bucket
+  LocalSteps local;                 ///< tasks of OpPhase::kAverage run in each local.steps-th step
+  std::optional<StepOverlap> overlap;  ///< unset: a step begins when the one before has ended
 };
 
 /// What a timeline calls the task: the node's name, "batch" for a BatchTask; with more than one

@@ -2,61 +2,49 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
-#include "plan/collective_task.h"
+#include "plan/access_log.h"
+#include "plan/bucket_pieces.h"
+#include "plan/bucket_slots.h"
 
 namespace pluto {
 namespace {
 
-/// Walks the graph once per micro-batch and emits tasks; a tensor's last writer and its readers
-/// since are where predecessors come from.
+/// Walks the graph once per micro-batch and emits tasks; the access log says what they
+/// wait for.
 class TaskEmitter {
  public:
   TaskEmitter(const TrainingGraph& training, const Plan& plan)
       : training_(training),
         graph_(training.graph),
         plan_(plan),
-        writer_(graph_.tensors().size()),
-        readers_(graph_.tensors().size()),
-        shards_(graph_.ops().size()) {
-    split_server_updates();
-  }
+        pieces_(training, plan),
+        log_(graph_.tensors().size()) {}
 
   StepProgram emit() {
     program_.ranks = plan_.layout.data;
     program_.micro_batch = plan_.micro_batch;
     program_.accumulation = static_cast<int>(plan_.accumulation);
+    program_.shard = plan_.shard;
+    program_.server_nodes = plan_.server_nodes;
+    program_.local = plan_.local;
+    program_.slots = bucket_slots(training_, plan_);
+    for (const BucketPlan& bucket : plan_.buckets) program_.methods.push_back(bucket.method);
     for (int micro = 0; micro < program_.accumulation; ++micro) {
       begin_micro_batch(micro);
       for (const Op& op : graph_.ops()) {
         const OpPhase phase = training_.phase[op.id.index()];
-        const bool once = phase == OpPhase::kSync || phase == OpPhase::kUpdate;
-        if (!once || micro + 1 == program_.accumulation) emit_op(op, micro);
+        const bool each = phase == OpPhase::kForward || phase == OpPhase::kBackward;
+        if (!each && micro + 1 != program_.accumulation) continue;
+        for (const Piece& piece : pieces_.of(op)) emit_piece(op, piece, micro);
       }
     }
     return std::move(program_);
   }
 
  private:
-  void split_server_updates() {
-    std::vector<std::optional<std::size_t>> trained_of(graph_.tensors().size());
-    for (std::size_t i = 0; i < training_.trained.size(); ++i) {
-      trained_of[training_.trained[i].parameter.index()] = i;
-    }
-    for (const Op& pull : graph_.ops()) {
-      if (pull.kind != OpKind::kServerPull) continue;
-      ShardSplit split;
-      split.servers = static_cast<int>(plan_.servers.size());
-      for (TensorId id : pull.updates) split.bucket_elements += elements(id);
-      for (TensorId id : pull.updates) {
-        split.elements = elements(id);
-        shards_[training_.trained[*trained_of[id.index()]].update.index()] = split;
-        split.offset += split.elements;
-      }
-    }
-  }
-
   std::int64_t elements(TensorId id) const {
     return graph_.tensor(id).type.elements(plan_.micro_batch);
   }
@@ -72,6 +60,7 @@ class TaskEmitter {
     predecessors.erase(std::unique(predecessors.begin(), predecessors.end()), predecessors.end());
     const TaskId id(program_.tasks.size());
     program_.tasks.push_back({id, resource, std::move(payload), std::move(predecessors)});
+    if (resource == Resource::kCompute) last_compute_ = id;
     return id;
   }
 
@@ -79,57 +68,53 @@ class TaskEmitter {
     // Activations of a micro-batch are new values; only what lives on connects it to the one
     // before.
     for (const Tensor& tensor : graph_.tensors()) {
-      if (is_persistent(tensor.role)) continue;
-      writer_[tensor.id.index()].reset();
-      readers_[tensor.id.index()].clear();
+      if (!is_persistent(tensor.role)) log_.forget(tensor.id);
     }
     const auto inputs = graph_.with_role(TensorRole::kInput);
     // Two sets of input tensors: this batch overwrites the one before the last.
     auto& set_readers = input_readers_[static_cast<std::size_t>(micro % 2)];
     const TaskId batch = add(Resource::kInput, BatchTask{micro, bytes(inputs)}, set_readers);
     set_readers.clear();
-    for (TensorId id : inputs) writer_[id.index()] = batch;
+    for (TensorId id : inputs) log_.write(id, {0, elements(id)}, batch);
   }
 
-  void emit_op(const Op& op, int micro) {
+  void emit_piece(const Op& op, const Piece& piece, int micro) {
     std::vector<TaskId> predecessors;
-    for (TensorId id : op.inputs) {
-      if (const auto& writer = writer_[id.index()]) predecessors.push_back(*writer);
+    pieces_.touched(op.inputs, op, piece, read_);
+    for (const Touched& touched : read_) {
+      log_.before_read(touched.tensor, touched.range, predecessors);
     }
-    for (const auto* written : {&op.updates, &op.outputs}) {
-      for (TensorId id : *written) {
-        if (const auto& writer = writer_[id.index()]) predecessors.push_back(*writer);
-        const auto& readers = readers_[id.index()];
-        predecessors.insert(predecessors.end(), readers.begin(), readers.end());
-      }
+    pieces_.touched(op.updates, op, piece, written_);
+    pieces_.touched(op.outputs, op, piece, made_);
+    written_.insert(written_.end(), made_.begin(), made_.end());
+    for (const Touched& touched : written_) {
+      log_.before_write(touched.tensor, touched.range, predecessors);
     }
-    const TaskId task = is_communication(op)
-                            ? add(Resource::kNetwork, collective_task(graph_, op, plan_, micro),
-                                  std::move(predecessors))
-                            : add(Resource::kCompute, OpTask{op.id, micro, shards_[op.id.index()]},
-                                  std::move(predecessors));
-    for (TensorId id : op.inputs) {
-      readers_[id.index()].push_back(task);
-      if (graph_.tensor(id).role == TensorRole::kInput) {
+    // Gathered parameters take memory: not before their turn.
+    if (op.kind == OpKind::kParameterGather && last_compute_) {
+      predecessors.push_back(*last_compute_);
+    }
+    const auto [resource, payload] = pieces_.task(op, piece, micro);
+    const TaskId task = std::visit(
+        [&](const auto& one) { return add(resource, one, std::move(predecessors)); }, payload);
+    for (const Touched& touched : read_) {
+      log_.read(touched.tensor, touched.range, task);
+      if (graph_.tensor(touched.tensor).role == TensorRole::kInput) {
         input_readers_[static_cast<std::size_t>(micro % 2)].push_back(task);
       }
     }
-    for (const auto* written : {&op.updates, &op.outputs}) {
-      for (TensorId id : *written) {
-        writer_[id.index()] = task;
-        readers_[id.index()].clear();
-      }
-    }
+    for (const Touched& touched : written_) log_.write(touched.tensor, touched.range, task);
   }
 
   const TrainingGraph& training_;
   const Graph& graph_;
   const Plan& plan_;
+  BucketPieces pieces_;
   StepProgram program_;
-  std::vector<std::optional<TaskId>> writer_;         // by TensorId
-  std::vector<std::vector<TaskId>> readers_;          // by TensorId, since the last write
+  AccessLog log_;
   std::array<std::vector<TaskId>, 2> input_readers_;  // by input set
-  std::vector<ShardSplit> shards_;                    // by OpId
+  std::optional<TaskId> last_compute_;
+  std::vector<Touched> read_, written_, made_;  // of the piece at hand
 };
 
 }  // namespace

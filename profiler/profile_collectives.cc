@@ -39,6 +39,7 @@ Result<void> call(Communicator& communicator, CollectiveKind kind, Bytes bytes, 
       return communicator.broadcast(std::as_writable_bytes(values), 0);
     case CollectiveKind::kAllToAll:
     case CollectiveKind::kSend:
+    case CollectiveKind::kGather:
       break;  // no task runs them yet
   }
   return internal_error(fmt::format("the communicator has no {}", to_text(kind)));

@@ -113,7 +113,7 @@ TEST(LoweringTest, RefusesLayoutsItCannotRun) {
   EXPECT_THAT(tensor.error().message, HasSubstr("layout.tensor above 1"));
   plan.layout.tensor = 1;
   plan.layout.pipeline = 4;
-  EXPECT_THAT(error_of(two_layers(), plan), HasSubstr("layout.pipeline above 1"));
+  EXPECT_THAT(error_of(two_layers(), plan), HasSubstr("layout.pipeline is 4"));
 }
 
 TEST(LoweringTest, NamesTheBucketThatIsWrong) {

@@ -10,10 +10,12 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "plan/lowering.h"
 #include "plan/memory_plan.h"
+#include "runtime/reference/short_float.h"
 #include "tests/support/run_kernel.h"
 
 namespace pluto::testing {
@@ -26,21 +28,34 @@ class StepInterpreter {
                   const MemoryOptions& options = {})
       : lowered_(lowered), plan_(plan), device_(device) {
     for (const Op& op : graph().ops()) {
-      if (is_communication(op)) continue;
+      if (by_definition(op)) continue;
       kernels_[{op.id, 0}] = compile(op, std::nullopt);
     }
+    // Every process holds whole tensors, so that shards are slices of them; what it does not own is
+    // NaN when somebody could read it by mistake.
+    StepProgram whole = lowered.program;
+    whole.shard = whole.server_nodes = 0;
     memory_ = plan_memory(
-        lowered.training, lowered.program,
+        lowered.training, whole,
         [this](const Op& op) {
-          return is_communication(op) ? Bytes(0) : kernels_.at({op.id, 0})->workspace();
+          return by_definition(op) ? Bytes(0) : kernels_.at({op.id, 0})->workspace();
         },
         options);
-    for (int rank = 0; rank < plan.layout.data; ++rank) {
+    const int apart = plan.server_nodes > 0 ? static_cast<int>(plan.servers.size()) : 0;
+    for (int process = 0; process < plan.layout.data + apart; ++process) {
       arenas_.push_back(std::make_unique<Workspace>(memory_.breakdown.total()));
     }
   }
 
   const MemoryPlan& memory() const { return memory_; }
+  /// Ranks, then servers with nodes of their own.
+  int processes() const { return static_cast<int>(arenas_.size()); }
+  /// The process that is owner number `position` of a shard.
+  int owner_process(std::size_t position) const {
+    if (plan_.shard > 0) return static_cast<int>(position);
+    if (plan_.server_nodes > 0) return plan_.layout.data + static_cast<int>(position);
+    return plan_.servers[position];
+  }
 
   Values get(int rank, TensorId id, int set = 0) const {
     Values values(count(id));
@@ -64,13 +79,19 @@ class StepInterpreter {
   using Batch = std::function<std::vector<Values>(int rank, int micro_index)>;
   using Scalars = std::function<StepScalars(int rank, int micro_index)>;
 
+  /// Whether nodes that average run in the steps to come.
+  void average(bool now) { average_ = now; }
+
   /// One step. Returns the losses by rank, then micro-batch.
   std::vector<std::vector<float>> step(const Batch& batch, const Scalars& scalars,
                                        NetworkPace pace) {
-    losses_.assign(arenas_.size(), {});
+    losses_.assign(static_cast<std::size_t>(plan_.layout.data), {});
     for (TaskId id : schedule(pace)) {
       const Task& task = lowered_.program.tasks[id.index()];
-      for (int rank = 0; rank < plan_.layout.data; ++rank) {
+      if (!average_ && averages(task)) continue;
+      const bool server = task.resource == Resource::kServer;
+      const int begin = server ? plan_.layout.data : 0;
+      for (int rank = begin; rank < (server ? processes() : plan_.layout.data); ++rank) {
         if (const auto* input = std::get_if<BatchTask>(&task.payload)) {
           const auto tensors = graph().with_role(TensorRole::kInput);
           const auto values = batch(rank, input->micro_index);
@@ -78,7 +99,7 @@ class StepInterpreter {
             set(rank, tensors[i], values[i], input->micro_index % 2);
           }
         } else if (const auto* op = std::get_if<OpTask>(&task.payload)) {
-          run(rank, *op, scalars(rank, op->micro_index));
+          run(rank, *op, scalars(server ? 0 : rank, op->micro_index));
         }
       }
       if (const auto* collective = std::get_if<CollectiveTask>(&task.payload)) run(*collective);
@@ -116,34 +137,48 @@ class StepInterpreter {
     return kernel.ok() ? std::move(*kernel) : nullptr;
   }
 
-  /// A lawful order: each resource in issue order, a task after its predecessors.
+  /// A lawful order: each queue in issue order, a task after its predecessors. Where steps overlap
+  /// the network and what it feeds have no order of their own.
   std::vector<TaskId> schedule(NetworkPace pace) const {
     const auto& tasks = lowered_.program.tasks;
-    std::array<std::vector<TaskId>, kResourceCount> queues;
-    for (const Task& task : tasks)
-      queues[static_cast<std::size_t>(task.resource)].push_back(task.id);
-    std::array<std::size_t, kResourceCount> next{};
     std::vector<bool> done(tasks.size());
-    const std::array<Resource, 3> eager = {Resource::kNetwork, Resource::kInput,
-                                           Resource::kCompute};
-    const std::array<Resource, 3> lazy = {Resource::kCompute, Resource::kNetwork, Resource::kInput};
+    const auto queues_of = [](const Task& task) {
+      std::array<bool, kResourceCount + 1> queues{};
+      queues[static_cast<std::size_t>(task.resource)] = true;
+      if (const auto* collective = std::get_if<CollectiveTask>(&task.payload)) {
+        queues[static_cast<std::size_t>(Resource::kNetwork)] =
+            collective->direction != Direction::kDown;
+        queues[kResourceCount] = collective->direction != Direction::kUp;
+      }
+      return queues;
+    };
+    const auto network = [](const Task& task) { return task.resource == Resource::kNetwork; };
     std::vector<TaskId> order;
     while (order.size() < tasks.size()) {
-      bool moved = false;
-      for (Resource resource : pace == NetworkPace::kEager ? eager : lazy) {
-        const auto r = static_cast<std::size_t>(resource);
-        if (next[r] == queues[r].size()) continue;
-        const Task& task = tasks[queues[r][next[r]].index()];
+      std::array<bool, kResourceCount + 1> blocked{};
+      std::optional<TaskId> best;
+      for (const Task& task : tasks) {
+        if (done[task.id.index()]) continue;
+        const auto queues = queues_of(task);
+        bool turn = true;
+        for (std::size_t q = 0; q < queues.size(); ++q) turn = turn && !(queues[q] && blocked[q]);
+        const bool free_order =
+            lowered_.program.overlap &&
+            (network(task) || lowered_.program.overlap->needed_by[task.id.index()].has_value());
+        if (!free_order) {
+          for (std::size_t q = 0; q < queues.size(); ++q) blocked[q] = blocked[q] || queues[q];
+        }
         const bool ready = std::all_of(task.predecessors.begin(), task.predecessors.end(),
                                        [&](TaskId id) { return done[id.index()]; });
-        if (!ready) continue;
-        done[task.id.index()] = true;
-        order.push_back(task.id);
-        ++next[r];
-        moved = true;
-        break;
+        if (!ready || (!turn && !free_order)) continue;
+        const bool wanted = (pace == NetworkPace::kEager) == network(task);
+        // The last of the tasks without order, so that they come out reversed.
+        if (!best || wanted) best = task.id;
+        if (wanted && !free_order) break;
       }
-      PLUTO_CHECK(moved, "a program without dead-lock");
+      PLUTO_CHECK(best.has_value(), "a program without dead-lock");
+      done[best->index()] = true;
+      order.push_back(*best);
     }
     return order;
   }
@@ -154,14 +189,20 @@ class StepInterpreter {
     const bool same_bytes =
         schema_of(op.kind).alias == OpSchema::Alias::kSameBytes &&
         memory_.offset[op.inputs[0].index()] == memory_.offset[op.outputs[0].index()];
+    if (task.server && rank != owner_process(static_cast<std::size_t>(*task.server))) return;
+    ElementRange range = task.part;
+    if (!task.shards.empty()) {
+      std::optional<ElementRange> own;
+      for (std::size_t owner = 0; owner < task.shards.size(); ++owner) {
+        if (owner_process(owner) == rank) own = task.shards[owner];
+      }
+      if (!own || own->empty()) return;
+      range = {task.part.begin + own->begin, task.part.begin + own->end};
+    }
+    if (by_definition(op)) return run_here(rank, op, task, range);
     std::int64_t begin = 0;
     Kernel* kernel = kernels_.at({op.id, 0}).get();
-    if (!task.shards.empty()) {
-      const auto server = std::find(plan_.servers.begin(), plan_.servers.end(), rank);
-      if (server == plan_.servers.end()) return;
-      const ElementRange range =
-          task.shards[static_cast<std::size_t>(server - plan_.servers.begin())];
-      if (range.empty()) return;
+    if (!range.empty()) {
       begin = range.begin * static_cast<std::int64_t>(sizeof(float));
       auto& shard = kernels_[{op.id, range.end - range.begin}];
       if (!shard) shard = compile(op, range.end - range.begin);
@@ -190,53 +231,177 @@ class StepInterpreter {
     }
   }
 
-  float* floats(int rank, TensorId id) const { return reinterpret_cast<float*>(at(rank, id, 0)); }
+  bool averages(const Task& task) const {
+    const auto* op = std::get_if<OpTask>(&task.payload);
+    const auto* collective = std::get_if<CollectiveTask>(&task.payload);
+    if (op == nullptr && collective == nullptr) return false;
+    const OpId id = op != nullptr ? op->op : collective->op;
+    return lowered_.training.phase[id.index()] == OpPhase::kAverage;
+  }
+
+  // ---- what has no kernel: by its definition
+
+  static bool by_definition(const Op& op) {
+    return is_communication(op) || op.kind == OpKind::kPack || op.kind == OpKind::kUnpack ||
+           op.kind == OpKind::kAverage;
+  }
+
+  /// Element `index` of tensors that follow each other.
+  struct Element {
+    std::byte* place = nullptr;
+    DType dtype = DType::kF32;
+    float load() const {
+      if (dtype == DType::kF32) {
+        float value = 0;
+        std::memcpy(&value, place, sizeof value);
+        return value;
+      }
+      std::uint16_t bits = 0;
+      std::memcpy(&bits, place, sizeof bits);
+      return static_cast<float>(reference::decode(format(), bits));
+    }
+    void save(float value) const {
+      if (dtype == DType::kF32) {
+        std::memcpy(place, &value, sizeof value);
+        return;
+      }
+      const std::uint16_t bits = reference::encode(format(), value);
+      std::memcpy(place, &bits, sizeof bits);
+    }
+    reference::ShortFloat format() const {
+      return dtype == DType::kF16 ? reference::kHalf : reference::kBrainFloat;
+    }
+  };
+  Element element(int rank, const std::vector<TensorId>& list, std::int64_t index,
+                  int set = 0) const {
+    for (TensorId id : list) {
+      const auto size = static_cast<std::int64_t>(count(id));
+      if (index < size) {
+        const DType dtype = graph().tensor(id).type.dtype;
+        return {at(rank, id, set) + index * element_size(dtype), dtype};
+      }
+      index -= size;
+    }
+    ADD_FAILURE() << "no such element";
+    return {};
+  }
+  std::int64_t count(const std::vector<TensorId>& list) const {
+    std::int64_t sum = 0;
+    for (TensorId id : list) sum += static_cast<std::int64_t>(count(id));
+    return sum;
+  }
+
+  void run_here(int rank, const Op& op, const OpTask& task, ElementRange range) {
+    const int set = task.micro_index % 2;
+    if (op.kind == OpKind::kAverage) {
+      const auto& attrs = std::get<AverageAttrs>(op.attrs);
+      for (std::int64_t i = 0; i < count(op.inputs); ++i) {
+        const Element w = element(rank, {op.updates[0]}, i);
+        const float mean = w.load() / static_cast<float>(attrs.ranks);
+        if (attrs.momentum == 0) {
+          w.save(mean);
+          continue;
+        }
+        const Element anchor = element(rank, {op.updates[1]}, i);
+        const Element velocity = element(rank, {op.updates[2]}, i);
+        velocity.save(static_cast<float>(attrs.momentum) * velocity.load() + mean - anchor.load());
+        anchor.save(anchor.load() + velocity.load());
+        w.save(anchor.load());
+      }
+      return;
+    }
+    const auto scale = static_cast<float>(std::get<WireAttrs>(op.attrs).scale);
+    const auto& results = op.updates.empty() ? op.outputs : op.updates;
+    if (range.empty()) range = {0, count(op.inputs)};
+    for (std::int64_t i = range.begin; i < range.end; ++i) {
+      const bool parameter = graph().tensor(results.front()).role == TensorRole::kParameter;
+      if (parameter && holder_of(op, task.part, i) == rank) continue;  // it has the number itself
+      const float value = element(rank, op.inputs, i, set).load();
+      element(rank, results, i).save(op.kind == OpKind::kPack ? value * scale : value / scale);
+    }
+  }
+
+  /// The process that owns element `index` of a bucket's slice, of which `part` is one chunk.
+  int holder_of(const Op& op, const ElementRange& part, std::int64_t index) const {
+    const auto bucket = static_cast<std::size_t>(std::holds_alternative<CommAttrs>(op.attrs)
+                                                     ? std::get<CommAttrs>(op.attrs).bucket
+                                                     : std::get<WireAttrs>(op.attrs).bucket);
+    const SyncMethod method = plan_.buckets[bucket].method;
+    if (method == SyncMethod::kFactorServer) {
+      return owner_process(bucket % plan_.servers.size());
+    }
+    if (method != SyncMethod::kParameterServer && method != SyncMethod::kShard) return -1;
+    const std::int64_t all = count(op.updates.empty() ? op.inputs : op.updates);
+    const std::int64_t length = part.empty() ? all : part.end - part.begin;
+    const int owners =
+        method == SyncMethod::kShard ? plan_.layout.data : static_cast<int>(plan_.servers.size());
+    for (int owner = 0; owner < owners; ++owner) {
+      const ElementRange shard = shard_range(length, owner, owners);
+      if (index - part.begin >= shard.begin && index - part.begin < shard.end) {
+        return owner_process(static_cast<std::size_t>(owner));
+      }
+    }
+    return -1;
+  }
 
   void run(const CollectiveTask& task) {
     const Op& op = graph().op(task.op);
     const int ranks = plan_.layout.data;
-    if (op.kind == OpKind::kFactorGather) {
-      const TensorId from = op.inputs[0], to = op.outputs[0];
-      const auto block = static_cast<std::size_t>(memory_.size[from.index()].value());
-      for (int rank = 0; rank < ranks; ++rank) {
-        for (int source = 0; source < ranks; ++source) {
-          std::memcpy(at(rank, to, 0) + static_cast<std::size_t>(source) * block,
-                      at(source, from, task.micro_index % 2), block);
+    const int set = task.micro_index % 2;
+    ElementRange range = task.part;
+    if (op.kind == OpKind::kFactorGather || op.kind == OpKind::kFactorPush) {
+      const std::int64_t block = count(op.inputs);
+      if (range.empty()) range = {0, count(op.outputs)};
+      EXPECT_EQ(task.bytes.value(),
+                (range.end - range.begin) * element_size(graph().tensor(op.outputs[0]).type.dtype));
+      for (int rank = 0; rank < processes(); ++rank) {
+        if (op.kind == OpKind::kFactorGather ? rank >= ranks : rank != holder_of(op, {}, 0))
+          continue;
+        for (std::int64_t i = range.begin; i < range.end; ++i) {
+          const auto source = static_cast<int>(i / block);
+          element(rank, op.outputs, i).save(element(source, op.inputs, i % block, set).load());
         }
       }
       return;
     }
-    // One slice of floats, from the first updated tensor to the last.
-    std::int64_t elements = 0;
-    for (TensorId id : op.updates) elements += graph().tensor(id).type.elements(1);
-    EXPECT_EQ(task.bytes.value(), elements * 4);
-    const TensorId first = op.updates.front();
-    for (std::int64_t i = 0; i < elements; ++i) {
-      float sum = 0;
-      for (int rank = 0; rank < ranks; ++rank) sum += floats(rank, first)[i];
-      const int owner = op.kind == OpKind::kAllReduce ? -1 : owner_of(i, elements);
-      const float owned = owner < 0 ? 0 : floats(owner, first)[i];
-      for (int rank = 0; rank < ranks; ++rank) {
-        float& value = floats(rank, first)[i];
-        if (op.kind == OpKind::kAllReduce) value = sum;
-        // Outside the owner's shard a reduce_scatter leaves anything.
-        if (op.kind == OpKind::kServerPush) {
-          value = rank == owner ? sum : std::numeric_limits<float>::quiet_NaN();
+    const bool packed = op.updates.empty() && op.kind != OpKind::kParameterGather;
+    const auto& from = op.inputs.empty() ? op.updates : op.inputs;
+    const auto& to = packed || op.updates.empty() ? op.outputs : op.updates;
+    if (range.empty()) range = {0, count(from)};
+    EXPECT_EQ(task.bytes.value(), (range.end - range.begin) * (packed ? 2 : 4));
+    if (op.inputs.empty()) expect_slice(op);
+    constexpr float kNothing = std::numeric_limits<float>::quiet_NaN();
+    for (std::int64_t i = range.begin; i < range.end; ++i) {
+      const int owner = op.kind == OpKind::kAllReduce ? -1 : holder_of(op, task.part, i);
+      const bool pull = op.kind == OpKind::kServerPull || op.kind == OpKind::kParameterGather;
+      float value = 0;
+      for (int rank = 0; !pull && rank < ranks; ++rank) value += element(rank, from, i, set).load();
+      if (pull) value = element(owner, from, i).load();
+      for (int rank = 0; rank < processes(); ++rank) {
+        const Element mine = element(rank, to, i);
+        if (op.kind == OpKind::kReduceScatter && task.micro_index > 0 && rank == owner) {
+          mine.save(mine.load() + value);
+        } else if (op.kind == OpKind::kServerPush || op.kind == OpKind::kReduceScatter) {
+          // Outside the owner's shard a reduce_scatter leaves anything.
+          mine.save(rank == owner ? value : kNothing);
+        } else if (rank < ranks || rank == owner) {
+          mine.save(value);
         }
-        if (op.kind == OpKind::kServerPull) value = owned;
+        // What is not of the own shard is not there.
+        if (op.kind == OpKind::kParameterGather && rank != owner) {
+          element(rank, from, i).save(kNothing);
+        }
       }
     }
   }
 
-  int owner_of(std::int64_t element, std::int64_t elements) const {
-    const int servers = static_cast<int>(plan_.servers.size());
-    for (int server = 0; server < servers; ++server) {
-      const ElementRange shard = shard_range(elements, server, servers);
-      if (element >= shard.begin && element < shard.end) {
-        return plan_.servers[static_cast<std::size_t>(server)];
-      }
+  /// A bucket in place is one slice of floats, from the first updated tensor to the last.
+  void expect_slice(const Op& op) const {
+    std::byte* end = at(0, op.updates.front(), 0);
+    for (TensorId id : op.updates) {
+      EXPECT_EQ(at(0, id, 0), end) << op.name;
+      end = at(0, id, 0) + memory_.size[id.index()].value();
     }
-    return -1;
   }
 
   const LoweredPlan& lowered_;
@@ -246,6 +411,7 @@ class StepInterpreter {
   std::map<std::pair<OpId, std::int64_t>, std::unique_ptr<Kernel>> kernels_;  // whole: 0 elements
   std::vector<std::unique_ptr<Workspace>> arenas_;                            // by rank
   std::vector<std::vector<float>> losses_;
+  bool average_ = true;
 };
 
 }  // namespace pluto::testing

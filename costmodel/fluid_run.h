@@ -1,0 +1,57 @@
+#pragma once
+// Tasks in progress: lanes that are taken, and how far each task is at any time.
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "costmodel/schedule.h"
+
+namespace pluto {
+
+/// What one task at a time takes: a resource, or one direction of the network.
+constexpr std::size_t kLaneCount = kResourceCount + 1;
+using Lanes = std::array<bool, kLaneCount>;
+Lanes lanes_of(const TimedTask& task);
+
+/// Progress of tasks that somebody else starts. The list may stand for several steps of the same
+/// tasks: task i is tasks[i % size].
+class FluidRun {
+ public:
+  FluidRun(std::span<const TimedTask> tasks, std::size_t count);
+
+  const TimedTask& task(std::size_t index) const { return tasks_[index % tasks_.size()]; }
+  /// Whether no running task takes a lane of this one.
+  bool free_for(std::size_t index) const;
+  /// Precondition: free_for(index). A task without duration ends at once.
+  void begin(std::size_t index);
+  bool ended(std::size_t index) const { return ended_[index] != 0; }
+  std::size_t left() const { return left_; }
+  bool running() const { return !running_.empty(); }
+  /// To the next end of a task. Precondition: running().
+  void advance();
+  /// Tasks that ended since the last call.
+  std::vector<std::size_t> take_ended();
+
+  double now() const { return now_; }
+  std::vector<Seconds> start, end;  ///< by index
+
+ private:
+  struct Running {
+    std::size_t index = 0;
+    double remaining = 0;
+  };
+  void finish(std::size_t index);
+  double compute_rate() const;
+
+  std::span<const TimedTask> tasks_;
+  std::vector<char> ended_;
+  std::vector<Running> running_;
+  std::vector<std::size_t> just_ended_;
+  Lanes taken_{};
+  std::size_t left_;
+  double now_ = 0;
+};
+
+}  // namespace pluto
