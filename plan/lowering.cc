@@ -30,6 +30,13 @@ const char* not_lowered(const Plan& plan) {
   if (plan.expert > 1) return "expert above 1";
   if (!plan.sharded.empty()) return "sharded";
   if (plan.recompute != Recompute::kNone) return "recompute";
+  for (const BucketPlan& bucket : plan.buckets) {
+    // A factor's place may be overwritten, under another name, while it is still on its way.
+    if (bucket.method == SyncMethod::kFactorServer && plan.server_nodes > 0 &&
+        plan.accumulation > 1) {
+      return "factor_server on server_nodes with accumulation above 1";
+    }
+  }
   if (plan.layout.pipeline > 1) {
     if (plan.shard > 1) return "shard above 1 with layout.pipeline above 1";
     if (plan.priority) return "priority with layout.pipeline above 1";

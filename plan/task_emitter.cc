@@ -21,7 +21,21 @@ class TaskEmitter {
         graph_(training.graph),
         plan_(plan),
         pieces_(training, plan),
-        log_(graph_.tensors().size()) {}
+        log_(graph_.tensors().size()),
+        lasting_(graph_.tensors().size()) {
+    // Nothing of its micro-batch waits for a gradient's reduce_scatter or for what servers of their
+    // own do with factors: the next one must.
+    for (const Op& op : graph_.ops()) {
+      const bool push = op.kind == OpKind::kFactorPush && plan.server_nodes > 0;
+      const bool unpack = op.kind == OpKind::kUnpack && lasting_[op.inputs.front().index()];
+      if (push || op.kind == OpKind::kReduceScatter) {
+        for (TensorId id : op.inputs) lasting_[id.index()] = true;
+      }
+      if (push || unpack) {
+        for (TensorId id : op.outputs) lasting_[id.index()] = true;
+      }
+    }
+  }
 
   StepProgram emit() {
     program_.ranks = plan_.layout.data;
@@ -68,7 +82,7 @@ class TaskEmitter {
     // Activations of a micro-batch are new values; only what lives on connects it to the one
     // before.
     for (const Tensor& tensor : graph_.tensors()) {
-      if (!is_persistent(tensor.role)) log_.forget(tensor.id);
+      if (!is_persistent(tensor.role) && !lasting_[tensor.id.index()]) log_.forget(tensor.id);
     }
     const auto inputs = graph_.with_role(TensorRole::kInput);
     // Two sets of input tensors: this batch overwrites the one before the last.
@@ -112,6 +126,7 @@ class TaskEmitter {
   BucketPieces pieces_;
   StepProgram program_;
   AccessLog log_;
+  std::vector<bool> lasting_;                         // by TensorId
   std::array<std::vector<TaskId>, 2> input_readers_;  // by input set
   std::optional<TaskId> last_compute_;
   std::vector<Touched> read_, written_, made_;  // of the piece at hand

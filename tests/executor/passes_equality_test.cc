@@ -193,6 +193,7 @@ class Equality {
     for (const Task& task : lowered.program.tasks) {
       const auto* update = std::get_if<OpTask>(&task.payload);
       if (update == nullptr || update->shards.empty()) continue;
+      if (lowered.training.phase[update->op.index()] != OpPhase::kUpdate) continue;  // packing
       for (std::size_t server = 0; server < update->shards.size(); ++server) {
         const ElementRange range = update->shards[server];
         for (TensorId id : graph.op(update->op).updates) {
@@ -206,6 +207,7 @@ class Equality {
     for (const Task& task : lowered.program.tasks) {
       const auto* update = std::get_if<OpTask>(&task.payload);
       if (update == nullptr || !update->server) continue;
+      if (lowered.training.phase[update->op.index()] != OpPhase::kUpdate) continue;
       for (TensorId id : graph.op(update->op).updates) {
         outcome.tensors[graph.tensor(id).name] = interpreter.get(
             interpreter.owner_process(static_cast<std::size_t>(*update->server)), id);
@@ -407,6 +409,11 @@ TEST(StrategiesEqualityTest, EveryWayTrainsTheSameParameters) {
           plan.buckets[1].parameters = {all.parameters[2], all.parameters[3]};
         }
         strategy.change(plan);
+        if (strategy.method == SyncMethod::kFactorServer && plan.server_nodes > 0 &&
+            accumulation > 1) {
+          EXPECT_EQ(lower(model, plan).error().code, ErrorCode::kUnsupported) << strategy.name;
+          continue;
+        }
         const Equality equality(model, plan, 1);
         const Outcome expected = equality.untransformed();
         for (const NetworkPace pace : {NetworkPace::kEager, NetworkPace::kLazy}) {
