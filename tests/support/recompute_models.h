@@ -55,9 +55,9 @@ inline ModelGraph small_resnet() {
 }
 
 /// A decoder of width 8 with two heads, 6 tokens of 5; dropout after the embedding, each attention
-/// and each feed-forward block. `eager`: attention as product, softmax, dropout, product per head
-/// axis, not causal.
-inline ModelGraph small_gpt(int layers, bool eager) {
+/// and each feed-forward block. `eager`: attention as product, softmax, dropout (unless told
+/// otherwise), product per head axis, not causal.
+inline ModelGraph small_gpt(int layers, bool eager, bool drop_weights = true) {
   constexpr std::int64_t kWidth = 8, kHeads = 2, kTokens = 6, kWords = 5;
   GraphBuilder b;
   ModelGraph model;
@@ -92,8 +92,8 @@ inline ModelGraph small_gpt(int layers, bool eager) {
     const TensorId v = heads(name + ".v", qkv[2]);
     const TensorId scores =
         b.forward(name + ".scores", OpKind::kMatMul, MatMulAttrs{false, true, 0.5}, {q, k});
-    const TensorId weights = dropout(
-        name + ".drop", b.forward(name + ".softmax", OpKind::kSoftmax, NoAttrs{}, {scores}));
+    TensorId weights = b.forward(name + ".softmax", OpKind::kSoftmax, NoAttrs{}, {scores});
+    if (drop_weights) weights = dropout(name + ".drop", weights);
     const TensorId context =
         b.forward(name + ".context", OpKind::kMatMul, MatMulAttrs{}, {weights, v});
     const TensorId turned =
