@@ -11,7 +11,10 @@ Bytes bytes_of(const Graph& graph, const std::vector<TensorId>& ids, std::int64_
 
 }  // namespace
 
-bool is_communication(const Op& op) { return std::holds_alternative<CommAttrs>(op.attrs); }
+bool is_communication(const Op& op) {
+  return std::holds_alternative<CommAttrs>(op.attrs) ||
+         std::holds_alternative<StageAttrs>(op.attrs);
+}
 
 CollectiveTask collective_task(const Graph& graph, const Op& op, const Plan& plan,
                                int micro_index) {
@@ -33,6 +36,14 @@ CollectiveTask collective_task(const Graph& graph, const Op& op, const Plan& pla
       task.kind = CollectiveKind::kAllGather;
       task.servers = static_cast<int>(plan.servers.size());
       task.bytes = bytes(op.updates);
+      break;
+    case OpKind::kSend:
+      task.kind = CollectiveKind::kSend;
+      task.bytes = bytes(op.inputs);
+      break;
+    case OpKind::kReceive:
+      task.kind = CollectiveKind::kSend;
+      task.bytes = bytes(op.outputs);
       break;
     case OpKind::kFactorGather:
       task.kind = CollectiveKind::kAllGather;

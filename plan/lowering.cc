@@ -15,17 +15,16 @@ namespace {
 /// Every micro-batch repeats the tasks of forward and backward.
 constexpr std::int64_t kMaxAccumulation = 65536;
 
-/// The forward passes of the plan and its derivative.
-Result<TrainingGraph> differentiated(const ModelGraph& model, const Plan& plan) {
-  if (!plan.fuse) return differentiate(model, plan.optimizer);
-  PLUTO_ASSIGN_AT("fuse", const ModelGraph fused, fuse(model));
-  return differentiate(fused, plan.optimizer);
+/// What the plan does to the model before it is differentiated.
+Result<ModelGraph> rewritten(const ModelGraph& model, const Plan& plan) {
+  if (!plan.fuse) return model;
+  PLUTO_ASSIGN_AT("fuse", ModelGraph fused, fuse(model));
+  return fused;
 }
 
 /// The first strategy of the plan that only closed forms price so far; nullptr: all are lowered.
 const char* not_lowered(const Plan& plan) {
   if (plan.layout.tensor > 1) return "layout.tensor above 1";
-  if (plan.layout.pipeline > 1) return "layout.pipeline above 1";
   if (plan.layout.context > 1) return "layout.context above 1";
   if (plan.expert > 1) return "expert above 1";
   if (!plan.sharded.empty()) return "sharded";
@@ -85,13 +84,27 @@ Result<std::vector<Bucket>> resolve_buckets(const TrainingGraph& training, const
 
 }  // namespace
 
-Result<TrainingGraph> unsynchronized(const ModelGraph& model, const Plan& plan) {
+Result<ModelGraph> transformed(const ModelGraph& model, const Plan& plan) {
   PLUTO_TRY(check_supported(model, plan));
-  PLUTO_ASSIGN(const TrainingGraph single, differentiated(model, plan));
+  return rewritten(model, plan);
+}
+
+Result<TrainingGraph> derived(const ModelGraph& transformed, const Plan& plan) {
+  PLUTO_ASSIGN(const TrainingGraph single, differentiate(transformed, plan.optimizer));
   return accumulate_gradients(single, static_cast<int>(plan.accumulation));
 }
 
+Result<TrainingGraph> unsynchronized(const ModelGraph& model, const Plan& plan) {
+  PLUTO_ASSIGN(const ModelGraph forward, transformed(model, plan));
+  return derived(forward, plan);
+}
+
 Result<LoweredPlan> lower(const ModelGraph& model, const Plan& plan) {
+  if (plan.layout.pipeline > 1) {
+    return unsupported(
+        fmt::format("layout.pipeline is {}: one program is one stage's", plan.layout.pipeline),
+        "layout.pipeline: 1");
+  }
   PLUTO_ASSIGN(const TrainingGraph training, unsynchronized(model, plan));
   return lower(training, plan);
 }
@@ -112,7 +125,8 @@ Result<LoweredPlan> lower(const TrainingGraph& accumulated, const Plan& plan) {
 }
 
 Result<std::vector<GradientInfo>> gradient_order(const ModelGraph& model, const Plan& plan) {
-  PLUTO_ASSIGN(const TrainingGraph training, differentiated(model, plan));
+  PLUTO_ASSIGN(const ModelGraph forward, rewritten(model, plan));
+  PLUTO_ASSIGN(const TrainingGraph training, differentiate(forward, plan.optimizer));
   std::vector<GradientInfo> order;
   for (const TrainedParameter& trained : training.trained) {
     const Tensor& parameter = training.graph.tensor(trained.parameter);

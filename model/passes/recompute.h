@@ -25,8 +25,9 @@ Result<Recompute> parse_recompute(std::string_view text);
 /// not need is not repeated. Copies read the same streams, so dropout draws the same mask; copies
 /// of batch norms rewrite no running statistics. What is dropped: dropped_activations(). Loss
 /// and gradients are bitwise those of `training`. Apply after differentiate; before or after
-/// accumulate_gradients, before insert_sync. Identity for kNone. Errors: kInvalidInput when there
-/// are copies already.
+/// accumulate_gradients, before insert_sync; to each stage of a pipeline (split_stages), so that no
+/// copy needs another stage. Identity for kNone. Errors: kInvalidInput when there are copies
+/// already.
 Result<TrainingGraph> recompute(const TrainingGraph& training, Recompute recompute);
 
 /// By TensorId of `training`: whether backward reads a copy, made again, instead of the activation.

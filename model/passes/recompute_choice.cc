@@ -380,9 +380,11 @@ std::vector<bool> dropped_activations(const TrainingGraph& training, Recompute r
   } else {
     for (const auto& core : cores) std::for_each(core.begin(), core.end(), drop);
   }
-  // A node that rewrites something else than running statistics runs once.
+  // What a node received, or made while it rewrote something else than running statistics, cannot
+  // be made again.
   for (const Op& op : graph.ops()) {
-    if (op.updates.empty() || op.kind == OpKind::kBatchNorm) continue;
+    const bool rewrites = !op.updates.empty() && op.kind != OpKind::kBatchNorm;
+    if (!rewrites && !op.inputs.empty()) continue;
     for (TensorId output : op.outputs) dropped[output.index()] = false;
   }
   return dropped;

@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 
 #include "model/passes/passes.h"
+#include "model/passes/split_stages.h"
 #include "tests/support/graph_checks.h"
 #include "tests/support/random_model.h"
+#include "tests/support/recompute_models.h"
 #include "tests/support/toy_models.h"
 
 namespace pluto {
@@ -130,6 +132,26 @@ TEST(RecomputeTest, CommutesWithAccumulation) {
     const auto after = recompute(*accumulate_gradients(training, 2), how);
     ASSERT_TRUE(before.ok() && after.ok());
     EXPECT_EQ(op_names(before->graph), op_names(after->graph));
+  }
+}
+
+TEST(RecomputeTest, WhatAStageReceivedIsKept) {
+  const ModelGraph model = pluto::testing::small_gpt(4, false);
+  const auto cuts = even_cuts(model.graph, 2);
+  ASSERT_TRUE(cuts.ok()) << cuts.error().message;
+  const auto chunks = chunks_of(model.graph, *cuts);
+  const auto untied = untie_stages(model, *chunks, 2);
+  ASSERT_TRUE(untied.ok()) << untied.error().message;
+  const auto stages =
+      split_stages(derived(untied->model), untied->model.graph, *chunks, 2, untied->copies);
+  ASSERT_TRUE(stages.ok()) << stages.error().message;
+  for (const StageGraph& stage : *stages) {
+    const auto result = recompute(stage.training, Recompute::kFull);
+    ASSERT_TRUE(result.ok()) << result.error().message;
+    const auto names = op_names(result->graph);
+    EXPECT_GT(names.size(), stage.training.graph.ops().size() + 8);
+    for (const std::string& name : names)
+      EXPECT_FALSE(name.ends_with(".receive.recompute")) << name;
   }
 }
 
