@@ -10,7 +10,8 @@ namespace pluto {
 
 /// The model after the passes the plan asks for, and one step of it.
 struct LoweredPlan {
-  TrainingGraph training;  ///< fuse -> differentiate -> accumulate_gradients -> insert_sync
+  TrainingGraph training;  ///< fuse -> differentiate -> accumulate_gradients -> recompute ->
+                           ///< insert_sync
   StepProgram program;
 };
 
@@ -27,8 +28,8 @@ Result<ModelGraph> transformed(const ModelGraph& model, const Plan& plan);
 Result<TrainingGraph> derived(const ModelGraph& transformed, const Plan& plan);
 
 /// lower() in two parts, for a caller who lowers many plans that differ in buckets and servers
-/// only. The graph before communication: fuse -> differentiate -> accumulate_gradients. Errors:
-/// those of lower() before buckets.
+/// only. The graph before communication: fuse -> differentiate -> accumulate_gradients ->
+/// recompute. Errors: those of lower() before buckets.
 Result<TrainingGraph> unsynchronized(const ModelGraph& model, const Plan& plan);
 /// The rest. Precondition: `unsynchronized` of the same model and of a plan with the same fusion,
 /// optimizer, accumulation and layout. Errors: those of buckets.
