@@ -124,10 +124,35 @@ PredictedPlan concluded(SimulatedStep simulated, const MemoryBreakdown& memory, 
   return result;
 }
 
+/// Every rank computes the same share and waits for the others: the step is that of the slowest
+/// group, the bill that of all nodes.
+Result<PredictedPlan> predict_mixed(const ModelGraph& model, const Plan& plan,
+                                    const CostSource& costs) {
+  std::optional<PredictedPlan> slowest;
+  std::string holder;
+  for (ClusterSpec& view : views_by_group(plan.cluster)) {
+    Plan own = plan;
+    own.cluster = std::move(view);
+    // The whole bill, whichever group sets the pace.
+    own.cluster.instance.price = DollarsPerHour(plan.cluster.price().value() / own.cluster.nodes);
+    PLUTO_ASSIGN_AT(own.cluster.instance.name, auto predicted, predict(model, own, costs));
+    const auto& step = predicted.prediction.step_time.p50;
+    if (slowest && step <= slowest->prediction.step_time.p50) continue;
+    slowest = std::move(predicted);
+    holder = own.cluster.instance.name;
+  }
+  auto& sentences = slowest->prediction.assumptions;
+  sentences.insert(sentences.begin(),
+                   fmt::format("all ranks wait for those of {}, the slowest of {} types of nodes",
+                               holder, plan.cluster.more.size() + 1));
+  return std::move(*slowest);
+}
+
 }  // namespace
 
 Result<PredictedPlan> predict(const ModelGraph& model, const Plan& plan, const CostSource& costs) {
   PLUTO_TRY(validate(plan));
+  if (!plan.cluster.more.empty()) return predict_mixed(model, plan, costs);
   if (plan.layout.pipeline > 1) {
     PLUTO_ASSIGN(const auto pipeline, lower_pipeline(model, plan));
     return predict(pipeline, plan, costs);
