@@ -200,6 +200,7 @@ Plan probe_plan(const JobContext& context, const Host& host, const ProbePoint& p
   plan.global_batch = point.micro_batch * ranks * point.accumulation;
   plan.optimizer = job.optimizer;
   plan.learning_rate = job.learning_rate;
+  plan.checkpoint_every = job.checkpoint_every;
   plan.seed = job.seed;
   if (ranks == 1) return plan;
   auto gradients = gradient_order(context.model(), plan);

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/statistics.h"
+#include "costmodel/checkpoint_time.h"
 #include "costmodel/collective_time.h"
 #include "costmodel/uncertainty.h"
 
@@ -66,7 +67,12 @@ std::vector<std::string> assumptions_of(const Plan& plan, const Prediction& pred
         plan.cluster.nodes == 1 ? "" : "s", plan.cluster.instance.name,
         plan.cluster.instance.price_date.empty() ? "undated" : plan.cluster.instance.price_date));
   }
-  sentences.push_back("start-up, evaluation and checkpoints are not counted");
+  const bool priced = plan.checkpoint_every > 0 && plan.data.storage;
+  sentences.push_back(priced ? "start-up and evaluation are not counted"
+                             : "start-up, evaluation and checkpoints are not counted");
+  if (plan.checkpoint_every > 0 && !priced) {
+    sentences.push_back("data.storage_bytes_per_s would price the checkpoints");
+  }
   return sentences;
 }
 
@@ -93,6 +99,12 @@ PredictedPlan concluded(SimulatedStep simulated, const MemoryBreakdown& memory, 
                       {"update", step.update, step.update_spread, step.update_evidence}};
   if (plan.layout.pipeline > 1) {
     prediction.terms.push_back({"bubble", step.bubble, step.compute_spread, step.compute_evidence});
+  }
+  if (plan.checkpoint_every > 0) {
+    if (const auto time = checkpoint_time(plan, memory)) {
+      prediction.terms.push_back({"checkpoint", *time / static_cast<double>(plan.checkpoint_every),
+                                  least_spread(Evidence::kDatasheet), Evidence::kDatasheet});
+    }
   }
   Seconds step_time;
   for (const auto& term : prediction.terms) step_time += term.time;

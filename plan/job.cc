@@ -285,6 +285,8 @@ Result<TrainingJob> job_from_value(const Value& document, const std::string& sou
     PLUTO_ASSIGN(target.critical_batch, reader.optional_number("critical_batch"));
     return {};
   }));
+  PLUTO_ASSIGN(const auto checkpoint_every, root.optional_integer("checkpoint_every"));
+  job.checkpoint_every = checkpoint_every.value_or(0);
   PLUTO_ASSIGN(const std::optional<std::int64_t> seed, root.optional_integer("seed"));
   if (seed && *seed < 0) return root.error("seed", "must not be negative", "for example seed: 1");
   job.seed = static_cast<std::uint64_t>(seed.value_or(1));

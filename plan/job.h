@@ -95,6 +95,7 @@ struct TrainingJob {
   std::optional<int> ranks;  ///< fixed; unset: chosen in [1, max_ranks]
   std::optional<int> max_ranks;
   std::optional<DollarsPerHour> local_price;  ///< price of one hour of "local"
+  std::int64_t checkpoint_every = 0;          ///< steps; 0: only at the end
   std::uint64_t seed = 1;
 };
 

@@ -286,6 +286,8 @@ Verdict check_job(const TrainingJob& job) {
   PLUTO_REFUSE(check_rate(job));
   PLUTO_REFUSE(check_sync(job));
   PLUTO_REFUSE(check_cluster(job));
+  PLUTO_REFUSE(must_not_be_negative("checkpoint_every", static_cast<double>(job.checkpoint_every),
+                                    "for example checkpoint_every: 1000"));
   return check_seed(job.seed, "seed");
 }
 

@@ -264,6 +264,8 @@ Verdict check_plan(const Plan& plan) {
   PLUTO_REFUSE(check_optimizer(plan.optimizer, "optimizer"));
   PLUTO_REFUSE(check_learning_rate(plan.learning_rate, "learning_rate"));
   PLUTO_REFUSE(check_buckets(plan));
+  PLUTO_REFUSE(
+      must_not_be_negative("checkpoint_every", static_cast<double>(plan.checkpoint_every), {}));
   PLUTO_REFUSE(check_seed(plan.seed, "seed"));
   if (plan.budget) PLUTO_REFUSE(must_be_positive("budget_usd", plan.budget->value(), {}));
   if (plan.deadline) PLUTO_REFUSE(must_be_positive("deadline_s", plan.deadline->value(), {}));

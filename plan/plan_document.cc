@@ -190,6 +190,8 @@ Result<void> read_plan(ObjectReader& root, Plan& plan) {
   PLUTO_TRY(member("learning_rate", read_rate, plan.learning_rate));
   PLUTO_ASSIGN(plan.fuse, root.boolean("fuse"));
   PLUTO_TRY(read_synchronization(root, plan));
+  PLUTO_ASSIGN(const auto checkpoint_every, root.optional_integer("checkpoint_every"));
+  plan.checkpoint_every = checkpoint_every.value_or(0);
   PLUTO_ASSIGN(const std::int64_t seed, root.integer("seed"));
   if (seed < 0) return root.error("seed", "must not be negative");
   plan.seed = static_cast<std::uint64_t>(seed);
@@ -223,6 +225,7 @@ std::string to_json(const Plan& plan) {
       .set("learning_rate", rate_value(plan.learning_rate))
       .set("fuse", plan.fuse);
   set_synchronization(value, plan);
+  if (plan.checkpoint_every > 0) value.set("checkpoint_every", plan.checkpoint_every);
   value.set("seed", static_cast<std::int64_t>(plan.seed));
   if (plan.budget) value.set("budget_usd", plan.budget->value());
   if (plan.deadline) value.set("deadline_s", plan.deadline->value());

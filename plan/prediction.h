@@ -30,7 +30,7 @@ struct Interval {
 /// at least 5 % of it.
 struct Term {
   std::string name;  ///< "compute", "exposed_comm", "exposed_input", "update"; with pipeline
-                     ///< stages "bubble"
+                     ///< stages "bubble", with priced checkpoints "checkpoint"
   Seconds time;
   double relative_spread = 0;
   Evidence evidence = Evidence::kAssumed;
