@@ -20,9 +20,24 @@ const char* what_is_assumed(const std::string& term) {
   return "optimizer update times";
 }
 
+/// What reading is bound by, and what would hide it.
+std::string input_advice(const Plan& plan, const SimulatedStep& step) {
+  const std::string text = "the step waits for samples: ";
+  if (plan.data.queue == 0) {
+    return text + "none is read ahead; data.queue: 1 would hide reading behind the step";
+  }
+  const double share = (step.makespan + step.exposed_input) / step.makespan;
+  if (step.input_bound != InputBound::kReaders || !std::isfinite(share)) {
+    return text + fmt::format("reading is bound by {}", to_text(step.input_bound));
+  }
+  return text + fmt::format("reading is bound by readers; {} of them would hide it",
+                            static_cast<int>(std::ceil(plan.data.readers * share)));
+}
+
 std::vector<std::string> assumptions_of(const Plan& plan, const Prediction& prediction,
                                         const SimulatedStep& step, bool overhead_known,
-                                        const std::string& op_basis) {
+                                        const CostSource& costs) {
+  const std::string op_basis = costs.op_basis(plan.cluster.instance.node.device);
   std::vector<std::string> sentences;
   for (const auto& term : prediction.terms) {
     if (term.evidence < Evidence::kCalibrated || term.time.value() <= 0) continue;
@@ -33,6 +48,9 @@ std::vector<std::string> assumptions_of(const Plan& plan, const Prediction& pred
   }
   if (step.compute_evidence >= Evidence::kCalibrated && !op_basis.empty()) {
     sentences.push_back(op_basis);
+  }
+  if (step.exposed_input.value() > 0) {
+    sentences.push_back(input_advice(plan, step));
   }
   if (step.input_evidence == Evidence::kAssumed && step.exposed_input.value() <= 0) {
     sentences.push_back("reading keeps ahead of the step: its time was never measured");
@@ -81,6 +99,8 @@ PredictedPlan concluded(SimulatedStep simulated, const MemoryBreakdown& memory, 
   prediction.step_time = lognormal_interval(step_time, step.relative_spread);
 
   prediction.memory = memory;
+  // The arena has two input sets, one being filled: a queue of one micro-batch.
+  prediction.memory.inputs = Bytes(memory.inputs.value() / 2) * (plan.data.queue + 1);
   const auto overhead = costs.process_overhead();
   prediction.process_overhead = overhead.value_or(Bytes(0));
 
@@ -100,8 +120,7 @@ PredictedPlan concluded(SimulatedStep simulated, const MemoryBreakdown& memory, 
     prediction.p_both = std::min(*prediction.p_deadline, *prediction.p_budget);
   }
   prediction.watermark = costs.watermark();
-  prediction.assumptions = assumptions_of(plan, prediction, step, overhead.has_value(),
-                                          costs.op_basis(plan.cluster.instance.node.device));
+  prediction.assumptions = assumptions_of(plan, prediction, step, overhead.has_value(), costs);
   return result;
 }
 

@@ -35,6 +35,7 @@ Verdict check_cluster(const Plan& plan) {
   const std::string path = "cluster.instance.node";
   PLUTO_REFUSE(at_least_one("cluster.nodes", cluster.nodes));
   PLUTO_REFUSE(at_least_one(path + ".devices", node.devices));
+  PLUTO_REFUSE(must_not_be_negative(path + ".cores", node.cores, "leave it out when unknown"));
   PLUTO_REFUSE(must_not_be_negative(path + ".device.memory_bytes",
                                     static_cast<double>(node.device.memory.value()), {}));
   PLUTO_REFUSE(must_not_be_negative(path + ".device.memory_bandwidth_bytes_per_s",
