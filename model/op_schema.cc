@@ -14,9 +14,9 @@ using Table = std::array<OpSchema, kOpKindCount>;
 
 Table make_table() {
   Table table{};
-  for (const auto& family :
-       {dense_schemas(), pool_schemas(), norm_schemas(), elementwise_schemas(), shape_schemas(),
-        sequence_schemas(), lookup_schemas(), loss_schemas(), training_schemas()}) {
+  for (const auto& family : {dense_schemas(), pool_schemas(), norm_schemas(), elementwise_schemas(),
+                             shape_schemas(), sequence_schemas(), lookup_schemas(), loss_schemas(),
+                             training_schemas(), group_schemas()}) {
     for (const OpSchema& schema : family) table[static_cast<std::size_t>(schema.kind)] = schema;
   }
   for (const OpSchema& schema : table)

@@ -18,5 +18,6 @@ std::vector<OpSchema> lookup_schemas();    ///< embedding embedding_bag cosine_s
 std::vector<OpSchema> loss_schemas();      ///< softmax_cross_entropy bce_with_logits mse
 std::vector<OpSchema>
 training_schemas();  ///< cast accumulate sgd adam all_reduce server_push server_pull factor_gather
+std::vector<OpSchema> group_schemas();  ///< group_copy ... group_first
 
 }  // namespace pluto
