@@ -7,6 +7,7 @@
 #include "costmodel/collective_time.h"
 #include "costmodel/schedule.h"
 #include "costmodel/uncertainty.h"
+#include "plan/groups.h"
 
 namespace pluto {
 
@@ -77,6 +78,18 @@ double owned_share(const ShardSplit& shards, std::size_t server) {
              : static_cast<double>(range.end - range.begin) / static_cast<double>(shards.elements);
 }
 
+/// A group of all ranks fills node after node; of smaller ones several share a node.
+CollectiveCall call_of(const CollectiveTask& task, const StepProgram& program,
+                       const ClusterSpec& cluster) {
+  CollectiveCall call{task.kind, task.bytes, task.ranks, task.servers};
+  if (task.ranks == program.ranks) return call;
+  const auto placement =
+      placement_of({task.ranks, task.stride}, program.ranks, cluster.instance.node.devices);
+  call.per_node = placement.per_node;
+  call.groups = placement.groups;
+  return call;
+}
+
 }  // namespace
 
 Result<SimulatedStep> simulate(const LoweredPlan& lowered, const ClusterSpec& cluster,
@@ -97,8 +110,7 @@ Result<SimulatedStep> simulate(const LoweredPlan& lowered, const ClusterSpec& cl
       const bool is_update = lowered.training.phase[op->op.index()] == OpPhase::kUpdate;
       (is_update ? update : compute).add(one.duration, cost.relative_spread, cost.evidence);
     } else if (const auto* collective = std::get_if<CollectiveTask>(&task.payload)) {
-      const auto cost = costs.collective(
-          {collective->kind, collective->bytes, program.ranks, collective->servers}, cluster);
+      const auto cost = costs.collective(call_of(*collective, program, cluster), cluster);
       one.duration = cost.time;
       one.cpu_share = cost.cpu_share;
       comm.add(cost.time, cost.relative_spread, cost.evidence);
