@@ -61,18 +61,11 @@ WorkspaceOf workspace_of(const LoweredPlan& lowered, const Plan& plan, const Cos
   };
 }
 
-}  // namespace
-
-Result<PredictedPlan> predict(const ModelGraph& model, const Plan& plan, const CostSource& costs) {
-  PLUTO_TRY(validate(plan));
-  PLUTO_ASSIGN(const auto lowered, lower(model, plan));
-  return predict(lowered, plan, costs);
-}
-
-Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan,
-                              const CostSource& costs) {
+/// Everything that follows from the step and the memory of one rank.
+PredictedPlan concluded(SimulatedStep simulated, const MemoryBreakdown& memory, const Plan& plan,
+                        const CostSource& costs) {
   PredictedPlan result;
-  PLUTO_ASSIGN(result.step, simulate(lowered, plan.cluster, plan.data, costs));
+  result.step = std::move(simulated);
   const auto& step = result.step;
   auto& prediction = result.prediction;
 
@@ -80,12 +73,14 @@ Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan,
                       {"exposed_comm", step.exposed_comm, step.comm_spread, step.comm_evidence},
                       {"exposed_input", step.exposed_input, step.input_spread, step.input_evidence},
                       {"update", step.update, step.update_spread, step.update_evidence}};
+  if (plan.layout.pipeline > 1) {
+    prediction.terms.push_back({"bubble", step.bubble, step.compute_spread, step.compute_evidence});
+  }
   Seconds step_time;
   for (const auto& term : prediction.terms) step_time += term.time;
   prediction.step_time = lognormal_interval(step_time, step.relative_spread);
 
-  prediction.memory =
-      plan_memory(lowered.training, lowered.program, workspace_of(lowered, plan, costs)).breakdown;
+  prediction.memory = memory;
   const auto overhead = costs.process_overhead();
   prediction.process_overhead = overhead.value_or(Bytes(0));
 
@@ -107,6 +102,47 @@ Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan,
   prediction.watermark = costs.watermark();
   prediction.assumptions = assumptions_of(plan, prediction, step, overhead.has_value(),
                                           costs.op_basis(plan.cluster.instance.node.device));
+  return result;
+}
+
+}  // namespace
+
+Result<PredictedPlan> predict(const ModelGraph& model, const Plan& plan, const CostSource& costs) {
+  PLUTO_TRY(validate(plan));
+  if (plan.layout.pipeline > 1) {
+    PLUTO_ASSIGN(const auto pipeline, lower_pipeline(model, plan));
+    return predict(pipeline, plan, costs);
+  }
+  PLUTO_ASSIGN(const auto lowered, lower(model, plan));
+  return predict(lowered, plan, costs);
+}
+
+Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan,
+                              const CostSource& costs) {
+  PLUTO_ASSIGN(auto step, simulate(lowered, plan.cluster, plan.data, costs));
+  const auto workspace = workspace_of(lowered, plan, costs);
+  return concluded(std::move(step),
+                   plan_memory(lowered.training, lowered.program, workspace).breakdown, plan,
+                   costs);
+}
+
+Result<PredictedPlan> predict(const LoweredPipeline& pipeline, const Plan& plan,
+                              const CostSource& costs) {
+  PLUTO_ASSIGN(auto step, simulate(pipeline, plan, costs));
+  MemoryBreakdown largest;
+  std::size_t holder = 0;
+  for (std::size_t s = 0; s < pipeline.stages.size(); ++s) {
+    const auto memory =
+        stage_memory(pipeline.stages[s], workspace_of(pipeline.stages[s].lowered, plan, costs));
+    if (s > 0 && memory.total() <= largest.total()) continue;
+    largest = memory;
+    holder = s;
+  }
+  auto result = concluded(std::move(step), largest, plan, costs);
+  result.prediction.assumptions.insert(
+      result.prediction.assumptions.begin(),
+      fmt::format("memory is that of stage {} of {}, which needs most", holder,
+                  pipeline.stages.size()));
   return result;
 }
 

@@ -7,7 +7,7 @@
 
 namespace pluto {
 
-/// What one step of one rank takes. makespan = compute + update + exposed_comm.
+/// What one step of one rank takes. makespan = compute + update + exposed_comm + bubble.
 struct SimulatedStep {
   Timeline timeline;  ///< of one step, its micro-batches already waiting; the reading in it is for
                       ///< the next one
@@ -16,6 +16,7 @@ struct SimulatedStep {
   Seconds update;     ///< busy time of update ops, were they alone
   Seconds
       exposed_comm;  ///< makespan - compute - update: waiting for communication, and what it steals
+  Seconds bubble;    ///< pipeline stages that wait for each other; 0 without stages
   Seconds exposed_input;  ///< what reading adds in steady state: max(0, input time of a step -
                           ///< makespan)
   Seconds step() const { return makespan + exposed_input; }

@@ -169,7 +169,7 @@ struct ModelGraph {
   TensorId labels;  ///< invalid when the model has no loss (an imported inference graph)
   TensorId logits;  ///< the model's answer, for evaluation
   TensorId loss;    ///< mean over the micro-batch; invalid when there is none
-  std::vector<ParameterShard> shards;  ///< of the model of one rank: what it has a part of
+  std::vector<ParameterShard> shards = {};  ///< of the model of one rank: what it has a part of
 };
 
 /// Number of trained elements.

@@ -55,6 +55,9 @@ constexpr std::array<const char*, kOpKindCount> kKindNames = {"conv2d",
                                                               "server_push",
                                                               "server_pull",
                                                               "factor_gather",
+                                                              "send",
+                                                              "receive",
+                                                              "stage_reduce",
                                                               "group_copy",
                                                               "group_all_reduce",
                                                               "group_all_gather",
@@ -207,6 +210,10 @@ OpAttrs default_attrs(OpKind kind) {
     case OpKind::kServerPull:
     case OpKind::kFactorGather:
       return CommAttrs{};
+    case OpKind::kSend:
+    case OpKind::kReceive:
+    case OpKind::kStageReduce:
+      return StageAttrs{};
     case OpKind::kGroupCopy:
     case OpKind::kGroupAllReduce:
     case OpKind::kGroupAllGather:

@@ -32,6 +32,8 @@ enum class OpKind : std::uint8_t {
   kSoftmaxCrossEntropy, kBceWithLogits, kMse,
   // made by passes
   kCast, kAccumulate, kSgd, kAdam, kAllReduce, kServerPush, kServerPull, kFactorGather,
+  // between pipeline stages
+  kSend, kReceive, kStageReduce,
   // between the ranks that split one model
   kGroupCopy, kGroupAllReduce, kGroupAllGather, kGroupReduceScatter, kGroupAllToAll, kGroupPart, kGroupPlace,
   kGroupFirst,

@@ -7,6 +7,8 @@
 #include <variant>
 #include <vector>
 
+#include "model/group_attrs.h"
+
 namespace pluto {
 
 // clang-format off
@@ -175,24 +177,19 @@ struct CommAttrs {
   template <class V> void visit(V&& v) { v("bucket", bucket); v("ranks", ranks); }
   bool operator==(const CommAttrs&) const = default;
 };
-/// Ranks that split one model among themselves, or the samples of its batch.
-enum class RankGroup : std::uint8_t { kTensor, kContext, kData, kExpert };
-inline constexpr std::int64_t kBatchAxis = -1;  ///< in place of an axis: the batch, outermost in memory
-/// `axis`: joined (all_gather, all_to_all, place) or cut (reduce_scatter, part); `cut`: what an all_to_all cuts.
-/// `shared`: all ranks compute the same from an all_gather's result, or computed the same operand of a part.
-struct GroupAttrs {
-  RankGroup group = RankGroup::kTensor;
-  std::int64_t ranks = 1, axis = 0, cut = 0;
-  bool shared = false;
-  template <class V> void visit(V&& v) { v("group", group); v("ranks", ranks); v("axis", axis); v("cut", cut); v("shared", shared); }
-  bool operator==(const GroupAttrs&) const = default;
+/// send, receive and stage_reduce: the other pipeline stage, and the type of the message as text.
+struct StageAttrs {
+  std::int64_t peer = 0;
+  std::string type = "scalar:f32:b0";
+  template <class V> void visit(V&& v) { v("peer", peer); v("type", type); }
+  bool operator==(const StageAttrs&) const = default;
 };
 // clang-format on
 
-using OpAttrs =
-    std::variant<NoAttrs, ConvAttrs, LinearAttrs, MatMulAttrs, MoeAttrs, PoolAttrs, BatchNormAttrs,
-                 LrnAttrs, NormAttrs, DropoutAttrs, AddAttrs, AxisAttrs, SplitAttrs, SliceAttrs,
-                 ReshapeAttrs, TransposeAttrs, AttentionAttrs, RotaryAttrs, RecurrentAttrs,
-                 EmbeddingAttrs, ScaleAttrs, CastAttrs, SgdAttrs, AdamAttrs, CommAttrs, GroupAttrs>;
+using OpAttrs = std::variant<NoAttrs, ConvAttrs, LinearAttrs, MatMulAttrs, MoeAttrs, PoolAttrs,
+                             BatchNormAttrs, LrnAttrs, NormAttrs, DropoutAttrs, AddAttrs, AxisAttrs,
+                             SplitAttrs, SliceAttrs, ReshapeAttrs, TransposeAttrs, AttentionAttrs,
+                             RotaryAttrs, RecurrentAttrs, EmbeddingAttrs, ScaleAttrs, CastAttrs,
+                             SgdAttrs, AdamAttrs, CommAttrs, StageAttrs, GroupAttrs>;
 
 }  // namespace pluto

@@ -16,7 +16,7 @@ Table make_table() {
   Table table{};
   for (const auto& family : {dense_schemas(), pool_schemas(), norm_schemas(), elementwise_schemas(),
                              shape_schemas(), sequence_schemas(), lookup_schemas(), loss_schemas(),
-                             training_schemas(), group_schemas()}) {
+                             training_schemas(), stage_schemas(), group_schemas()}) {
     for (const OpSchema& schema : family) table[static_cast<std::size_t>(schema.kind)] = schema;
   }
   for (const OpSchema& schema : table)
@@ -73,6 +73,7 @@ Result<void> check_updates(OpKind kind, OpPass pass, const OpAttrs& attrs,
     case OpKind::kAllReduce:
     case OpKind::kServerPush:
     case OpKind::kServerPull:
+    case OpKind::kStageReduce:
       if (updates.empty()) return invalid_input("0 updates, expected the tensors of its bucket");
       for (std::size_t i = 0; i < updates.size(); ++i) {
         if (updates[i].batch_multiple != 0) {

@@ -21,7 +21,8 @@ bool is_communication(const Op& op) {
     case OpKind::kGroupAllToAll:
       return true;
     default:
-      return std::holds_alternative<CommAttrs>(op.attrs);
+      return std::holds_alternative<CommAttrs>(op.attrs) ||
+             std::holds_alternative<StageAttrs>(op.attrs);
   }
 }
 
@@ -48,6 +49,14 @@ CollectiveTask collective_task(const Graph& graph, const Op& op, const Plan& pla
       task.kind = CollectiveKind::kAllGather;
       task.servers = static_cast<int>(plan.servers.size());
       task.bytes = bytes(op.updates);
+      break;
+    case OpKind::kSend:
+      task.kind = CollectiveKind::kSend;
+      task.bytes = bytes(op.inputs);
+      break;
+    case OpKind::kReceive:
+      task.kind = CollectiveKind::kSend;
+      task.bytes = bytes(op.outputs);
       break;
     case OpKind::kFactorGather:
       task.kind = CollectiveKind::kAllGather;

@@ -17,8 +17,8 @@ namespace {
 /// Every micro-batch repeats the tasks of forward and backward.
 constexpr std::int64_t kMaxAccumulation = 65536;
 
-/// The forward passes of the plan and its derivative.
-Result<TrainingGraph> differentiated(const ModelGraph& model, const Plan& plan) {
+/// What the plan does to the model before it is differentiated.
+Result<ModelGraph> rewritten(const ModelGraph& model, const Plan& plan) {
   ModelGraph one = model;
   if (plan.fuse) {
     PLUTO_ASSIGN_AT("fuse", one, fuse(one));
@@ -28,12 +28,11 @@ Result<TrainingGraph> differentiated(const ModelGraph& model, const Plan& plan) 
   PLUTO_ASSIGN_AT("layout.tensor", one,
                   shard_tensor(one, plan.layout.tensor, plan.sequence_parallel));
   PLUTO_ASSIGN_AT("sharded", one, shard_layers(one, plan.sharded, plan.layout.data));
-  return differentiate(one, plan.optimizer);
+  return one;
 }
 
 /// The first strategy of the plan that only closed forms price so far; nullptr: all are lowered.
 const char* not_lowered(const Plan& plan) {
-  if (plan.layout.pipeline > 1) return "layout.pipeline above 1";
   const bool split = plan.layout.tensor > 1 || plan.layout.context > 1;
   if (plan.expert > 1 && (plan.expert != plan.layout.data || split)) {
     return "expert other than the data ranks, or with layout.tensor or layout.context above 1";
@@ -105,13 +104,27 @@ Result<std::vector<Bucket>> resolve_buckets(const TrainingGraph& training, const
 
 }  // namespace
 
-Result<TrainingGraph> unsynchronized(const ModelGraph& model, const Plan& plan) {
+Result<ModelGraph> transformed(const ModelGraph& model, const Plan& plan) {
   PLUTO_TRY(check_supported(model, plan));
-  PLUTO_ASSIGN(const TrainingGraph single, differentiated(model, plan));
+  return rewritten(model, plan);
+}
+
+Result<TrainingGraph> derived(const ModelGraph& transformed, const Plan& plan) {
+  PLUTO_ASSIGN(const TrainingGraph single, differentiate(transformed, plan.optimizer));
   return accumulate_gradients(single, static_cast<int>(plan.accumulation));
 }
 
+Result<TrainingGraph> unsynchronized(const ModelGraph& model, const Plan& plan) {
+  PLUTO_ASSIGN(const ModelGraph forward, transformed(model, plan));
+  return derived(forward, plan);
+}
+
 Result<LoweredPlan> lower(const ModelGraph& model, const Plan& plan) {
+  if (plan.layout.pipeline > 1) {
+    return unsupported(
+        fmt::format("layout.pipeline is {}: one program is one stage's", plan.layout.pipeline),
+        "layout.pipeline: 1");
+  }
   PLUTO_ASSIGN(const TrainingGraph training, unsynchronized(model, plan));
   return lower(training, plan);
 }
@@ -141,7 +154,8 @@ Result<LoweredPlan> lower(const TrainingGraph& accumulated, const Plan& plan) {
 }
 
 Result<std::vector<GradientInfo>> gradient_order(const ModelGraph& model, const Plan& plan) {
-  PLUTO_ASSIGN(const TrainingGraph training, differentiated(model, plan));
+  PLUTO_ASSIGN(const ModelGraph forward, rewritten(model, plan));
+  PLUTO_ASSIGN(const TrainingGraph training, differentiate(forward, plan.optimizer));
   std::vector<GradientInfo> order;
   for (const TrainedParameter& trained : training.trained) {
     const Tensor& parameter = training.graph.tensor(trained.parameter);

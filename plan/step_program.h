@@ -84,7 +84,7 @@ struct Task {
 /// each resource.
 struct StepProgram {
   std::vector<Task> tasks;
-  int ranks = 1;
+  int ranks = 1;  ///< of the stage
   std::int64_t micro_batch = 1;
   int accumulation = 1;
 };

@@ -51,6 +51,7 @@ Result<ModelGraph> fuse(const ModelGraph& model) {
   result.logits = tensor(model.logits);
   result.loss = tensor(model.loss);
   result.graph = std::move(rewritten.graph);
+  result.shards = model.shards;
   return result;
 }
 

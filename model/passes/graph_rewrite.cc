@@ -29,14 +29,18 @@ OpId GraphRewrite::add_op(std::string name, OpKind kind, OpPass pass, OpAttrs at
   return id;
 }
 
+void GraphRewrite::drop(TensorId id) { dropped_.push_back(id); }
+
 Result<RewrittenGraph> GraphRewrite::build(std::span<const OpId> order) const {
   GraphBuilder builder;
   RewrittenGraph result;
   result.tensors.resize(tensors_.size());
   result.ops.resize(ops_.size());
+  std::vector<bool> dropped(tensors_.size());
+  for (TensorId id : dropped_) dropped[id.index()] = true;
   const auto place = [&](const Tensor& tensor) {
     TensorId& placed = result.tensors[tensor.id.index()];
-    if (placed.valid() || tensor.producer) return;
+    if (placed.valid() || tensor.producer || dropped[tensor.id.index()]) return;
     placed = builder.tensor(tensor.name, tensor.role, tensor.type, tensor.init);
   };
   const auto renumbered = [&](const std::vector<TensorId>& ids) {

@@ -36,6 +36,9 @@ class GraphRewrite {
               std::vector<TensorId> inputs, std::vector<TensorType> output_types,
               std::vector<TensorId> updates = {});
 
+  /// Leaves out the tensor, which no node that stays may read or update.
+  void drop(TensorId id);
+
   /// The graph whose nodes are `order`; nodes not in it are dropped with their outputs, tensors
   /// without a producer stay. Equal order, equal ids. Errors: those of GraphBuilder; kInternal when
   /// a node comes before its operand.
@@ -44,6 +47,7 @@ class GraphRewrite {
  private:
   std::vector<Tensor> tensors_;
   std::vector<Op> ops_;
+  std::vector<TensorId> dropped_;
 };
 
 /// `training` over the rewritten graph. `trained` and `phase` replace its own, in the numbering of

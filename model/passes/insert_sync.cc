@@ -19,7 +19,7 @@ std::vector<std::optional<OpId>> completing_nodes(const Graph& graph) {
   std::vector<std::optional<OpId>> nodes(graph.tensors().size());
   for (const Op& op : graph.ops()) {
     for (TensorId id : op.outputs) nodes[id.index()] = op.id;
-    if (op.kind != OpKind::kAccumulate) continue;
+    if (op.kind != OpKind::kAccumulate && op.kind != OpKind::kStageReduce) continue;
     for (TensorId id : op.updates) nodes[id.index()] = op.id;
   }
   return nodes;

@@ -48,7 +48,7 @@ TEST(FoundingTables, VolumesOfLoweredPlansAreTheClosedForms) {
 }
 
 TEST(FoundingTables, SpeedUpsOfK40) {
-  expect_within(checked(alexnet_speed_ups(k40_machine())), 0.2);
+  expect_within(checked(alexnet_speed_ups(k40_machine())), 0.25);
 }
 
 TEST(FoundingTables, SpeedUpsOfM40) {
@@ -64,14 +64,16 @@ TEST(FoundingTables, OnlyTheHybridGains) {
   }
 }
 
-TEST(FoundingTables, LateMultiplication) { expect_within(checked(late_multiply()), 0.3); }
+TEST(FoundingTables, LateMultiplication) { expect_within(checked(late_multiply()), 0.35); }
 
-// Servers, network and batch are unsaid: only that every model gains is asserted.
 TEST(FoundingTables, RingFusionAndOverlapGain) {
-  const FoundingTable table = checked(convnet_gains(PLUTO_SOURCE_DIR "/data"));
-  std::cout << to_text(table) << to_text(recommender());
-  ASSERT_EQ(table.rows.size(), 4u);
-  for (const FoundingRow& row : table.rows) EXPECT_GT(*row.predicted, 0) << row.what;
+  expect_within(checked(convnet_gains(PLUTO_SOURCE_DIR "/data")), 0.3);
+}
+
+// Too much is unsaid: the rows are printed, and nothing is claimed.
+TEST(FoundingTables, TheRecommenderIsNotPredicted) {
+  std::cout << to_text(recommender());
+  for (const FoundingRow& row : recommender().rows) EXPECT_FALSE(row.predicted) << row.what;
 }
 
 }  // namespace
