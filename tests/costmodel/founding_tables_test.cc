@@ -1,16 +1,17 @@
 // The tables of the founding systems come out of lowered and simulated plans. Assumptions stand
-// beside each table in bench/founding_rows.cc; `founding_tables` prints them all.
+// beside each table in costmodel/founding_tables.cc; `founding_tables` prints them all.
+
+#include "costmodel/founding_tables.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <iostream>
 
-#include "bench/founding_rows.h"
 #include "costmodel/strategy_volume.h"
 #include "model/zoo.h"
 
-namespace pluto::bench {
+namespace pluto {
 namespace {
 
 FoundingTable checked(Result<FoundingTable> table) {
@@ -64,7 +65,7 @@ TEST(FoundingTables, OnlyTheHybridGains) {
   }
 }
 
-TEST(FoundingTables, LateMultiplication) { expect_within(checked(late_multiply()), 0.35); }
+TEST(FoundingTables, LateMultiplication) { expect_within(checked(late_multiplication()), 0.35); }
 
 TEST(FoundingTables, RingFusionAndOverlapGain) {
   expect_within(checked(convnet_gains(PLUTO_SOURCE_DIR "/data")), 0.3);
@@ -72,9 +73,9 @@ TEST(FoundingTables, RingFusionAndOverlapGain) {
 
 // Too much is unsaid: the rows are printed, and nothing is claimed.
 TEST(FoundingTables, TheRecommenderIsNotPredicted) {
-  std::cout << to_text(recommender());
-  for (const FoundingRow& row : recommender().rows) EXPECT_FALSE(row.predicted) << row.what;
+  std::cout << to_text(recommender_gains());
+  for (const FoundingRow& row : recommender_gains().rows) EXPECT_FALSE(row.predicted) << row.what;
 }
 
 }  // namespace
-}  // namespace pluto::bench
+}  // namespace pluto

@@ -12,7 +12,7 @@
 
 #include "base/result.h"
 
-namespace pluto::bench {
+namespace pluto {
 
 struct FoundingRow {
   std::string what;
@@ -44,12 +44,12 @@ Result<FoundingTable> alexnet_volumes(bool hybrid);
 /// Speed-ups over one GPU at batch 512.
 Result<FoundingTable> alexnet_speed_ups(const HostMachine& machine);
 /// Milliseconds of synchronisation, all_reduce and late multiplication.
-Result<FoundingTable> late_multiply();
+Result<FoundingTable> late_multiplication();
 /// Gain of ring, fusion and overlap over parameter servers after backward, in percent.
 Result<FoundingTable> convnet_gains(const std::string& data_folder);
 /// The recommender on 64 nodes, as published: nothing is predicted.
-FoundingTable recommender();
+FoundingTable recommender_gains();
 
 std::string to_text(const FoundingTable& table);
 
-}  // namespace pluto::bench
+}  // namespace pluto

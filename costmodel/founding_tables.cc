@@ -1,4 +1,4 @@
-#include "bench/founding_rows.h"
+#include "costmodel/founding_tables.h"
 
 #include <fmt/format.h>
 
@@ -13,7 +13,7 @@
 #include "model/zoo.h"
 #include "plan/catalog.h"
 
-namespace pluto::bench {
+namespace pluto {
 namespace {
 
 constexpr double kMiB = 1 << 20;
@@ -174,7 +174,7 @@ Result<FoundingTable> alexnet_speed_ups(const HostMachine& machine) {
   return table;
 }
 
-Result<FoundingTable> late_multiply() {
+Result<FoundingTable> late_multiplication() {
   PLUTO_ASSIGN(const ModelGraph model, build_model("alexnet"));
   constexpr std::int64_t kPerGpu = 256;
   constexpr double kProducts = 4.29e12 / 3;
@@ -287,7 +287,7 @@ Result<FoundingTable> convnet_gains(const std::string& data_folder) {
   return table;
 }
 
-FoundingTable recommender() {
+FoundingTable recommender_gains() {
   return {"recommender, 64 nodes",
           "times faster",
           "not predicted: model, batch, number of servers and network are unsaid; 16-bit floats "
@@ -311,4 +311,4 @@ std::string to_text(const FoundingTable& table) {
   return text;
 }
 
-}  // namespace pluto::bench
+}  // namespace pluto
