@@ -140,12 +140,13 @@ std::vector<TaskCost> cost_tasks(const LoweredPlan& lowered, const ClusterSpec& 
     } else {
       const auto& batch = std::get<BatchTask>(task.payload);
       const Bytes per_sample(batch.bytes.value() / std::max<std::int64_t>(1, program.micro_batch));
-      const auto cost = costs.input_sample(data.source, per_sample);
+      const auto time = input_time(data, per_sample, cluster.instance.node,
+                                   placement_of(cluster, program.ranks).per_node, costs);
       one.part = TaskPart::kInput;
-      one.alone =
-          cost.time * (static_cast<double>(program.micro_batch) / std::max(1, data.readers));
-      one.relative_spread = cost.relative_spread;
-      one.evidence = cost.evidence;
+      one.alone = time.per_sample * static_cast<double>(program.micro_batch);
+      one.relative_spread = time.relative_spread;
+      one.evidence = time.evidence;
+      one.bound = time.bound;
     }
     result.push_back(std::move(one));
   }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "costmodel/cost_source.h"
+#include "costmodel/input_pipeline.h"
 #include "costmodel/schedule.h"
 #include "costmodel/uncertainty.h"
 #include "plan/lowering.h"
@@ -19,6 +20,7 @@ struct TaskCost {
   Seconds alone;  ///< what it takes by itself
   double relative_spread = 0;
   Evidence evidence = Evidence::kMeasured;
+  InputBound bound = InputBound::kReaders;  ///< of reading
 };
 
 /// In the order of program.tasks. Rules: simulate(). Messages between stages cost nothing here.

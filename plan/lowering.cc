@@ -41,7 +41,6 @@ const char* not_lowered(const Plan& plan) {
     return "sharded with layout.tensor, layout.context or expert above 1";
   }
   if (plan.shard > 0) return "shard above 0";
-  if (plan.recompute != Recompute::kNone) return "recompute";
   if (plan.local.steps > 1) return "local.steps above 1";
   if (plan.server_nodes > 0) return "server_nodes above 0";
   if (plan.priority) return "priority";
@@ -116,7 +115,8 @@ Result<TrainingGraph> derived(const ModelGraph& transformed, const Plan& plan) {
 
 Result<TrainingGraph> unsynchronized(const ModelGraph& model, const Plan& plan) {
   PLUTO_ASSIGN(const ModelGraph forward, transformed(model, plan));
-  return derived(forward, plan);
+  PLUTO_ASSIGN(const TrainingGraph training, derived(forward, plan));
+  return recompute(training, plan.recompute);
 }
 
 Result<LoweredPlan> lower(const ModelGraph& model, const Plan& plan) {

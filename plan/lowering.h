@@ -11,7 +11,7 @@ namespace pluto {
 /// The model after the passes the plan asks for, and one step of it.
 struct LoweredPlan {
   /// fuse -> shard_sequence, shard_experts, shard_tensor, shard_layers -> differentiate ->
-  /// accumulate_gradients -> insert_sync: what one rank runs.
+  /// accumulate_gradients -> recompute -> insert_sync: what one rank runs.
   TrainingGraph training;
   StepProgram program;
 };
@@ -29,8 +29,8 @@ Result<ModelGraph> transformed(const ModelGraph& model, const Plan& plan);
 Result<TrainingGraph> derived(const ModelGraph& transformed, const Plan& plan);
 
 /// lower() in two parts, for a caller who lowers many plans that differ in buckets and servers
-/// only. The graph before communication: fuse -> differentiate -> accumulate_gradients. Errors:
-/// those of lower() before buckets.
+/// only. The graph before communication: fuse -> differentiate -> accumulate_gradients ->
+/// recompute. Errors: those of lower() before buckets.
 Result<TrainingGraph> unsynchronized(const ModelGraph& model, const Plan& plan);
 /// The rest. Precondition: `unsynchronized` of the same model and of a plan with the same fusion,
 /// optimizer, accumulation and layout. Errors: those of buckets.

@@ -10,9 +10,9 @@
 
 namespace pluto {
 
-/// Merges batch_norm + relu and add + relu where the intermediate has one consumer. The relu's
-/// tensor keeps its name; logits and loss stay. Source: the streaming savings of oneDNN's and
-/// cuDNN's fused normalisation.
+/// Merges attention of single nodes (passes/fuse_attention.h), and batch_norm + relu and add + relu
+/// where nobody else reads what is between. The last tensor of each keeps its name; logits and loss
+/// stay. Source: the streaming savings of oneDNN's and cuDNN's fused normalisation.
 Result<ModelGraph> fuse(const ModelGraph& model);
 
 /// How the gradient of one group of parameters becomes the same on every rank.

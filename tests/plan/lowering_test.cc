@@ -99,6 +99,20 @@ TEST(LoweringTest, FuseIsThePlansChoice) {
   EXPECT_EQ(std::count(apart.begin(), apart.end(), "act"), 1);
 }
 
+TEST(LoweringTest, RecomputeIsThePlansChoice) {
+  Plan plan = plan_for(pluto::testing::residual_block());
+  const auto copies = [&] {
+    int count = 0;
+    for (const std::string& name : names(lowered(pluto::testing::residual_block(), plan))) {
+      count += name.ends_with(".recompute") ? 1 : 0;
+    }
+    return count;
+  };
+  EXPECT_EQ(copies(), 0);
+  plan.recompute = Recompute::kSelective;
+  EXPECT_GT(copies(), 0);
+}
+
 TEST(LoweringTest, RefusesAnotherModel) {
   const Plan plan = plan_for(pluto::testing::tied_layers());
   EXPECT_THAT(error_of(two_layers(), plan),
@@ -109,7 +123,7 @@ TEST(LoweringTest, RefusesLayoutsItCannotRun) {
   Plan plan = plan_for(two_layers());
   plan.cluster.nodes = 4;
   plan.layout.pipeline = 4;
-  EXPECT_THAT(error_of(two_layers(), plan), HasSubstr("layout.pipeline above 1"));
+  EXPECT_THAT(error_of(two_layers(), plan), HasSubstr("layout.pipeline is 4"));
 }
 
 TEST(LoweringTest, NamesWhatCannotBeSplit) {
