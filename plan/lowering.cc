@@ -7,6 +7,7 @@
 
 #include "base/fingerprint.h"
 #include "base/text.h"
+#include "model/passes/mixed_precision.h"
 #include "model/passes/shard.h"
 #include "plan/groups.h"
 #include "plan/task_emitter.h"
@@ -28,7 +29,7 @@ Result<ModelGraph> rewritten(const ModelGraph& model, const Plan& plan) {
   PLUTO_ASSIGN_AT("layout.tensor", one,
                   shard_tensor(one, plan.layout.tensor, plan.sequence_parallel));
   PLUTO_ASSIGN_AT("sharded", one, shard_layers(one, plan.sharded, plan.layout.data));
-  return one;
+  return mixed_precision(one, element_type(plan.precision));
 }
 
 /// The first strategy of the plan that only closed forms price so far; nullptr: all are lowered.
