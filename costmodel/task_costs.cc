@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "costmodel/collective_time.h"
+#include "plan/groups.h"
 
 namespace pluto {
 namespace {
@@ -72,6 +73,18 @@ double owned_share(const ShardSplit& shards, std::size_t server) {
              : static_cast<double>(range.end - range.begin) / static_cast<double>(shards.elements);
 }
 
+/// A group of all ranks fills node after node; of smaller ones several share a node.
+CollectiveCall call_of(const CollectiveTask& task, const StepProgram& program,
+                       const ClusterSpec& cluster) {
+  CollectiveCall call{task.kind, task.bytes, task.ranks, task.servers};
+  if (task.ranks == program.ranks) return call;
+  const auto placement =
+      placement_of({task.ranks, task.stride}, program.ranks, cluster.instance.node.devices);
+  call.per_node = placement.per_node;
+  call.groups = placement.groups;
+  return call;
+}
+
 }  // namespace
 
 EvidenceTally& TermTallies::of(TaskPart part) {
@@ -119,8 +132,7 @@ std::vector<TaskCost> cost_tasks(const LoweredPlan& lowered, const ClusterSpec& 
         result.push_back(std::move(one));
         continue;
       }
-      const auto cost = costs.collective(
-          {collective->kind, collective->bytes, program.ranks, collective->servers}, cluster);
+      const auto cost = costs.collective(call_of(*collective, program, cluster), cluster);
       one.alone = one.timed.duration = cost.time;
       one.timed.cpu_share = cost.cpu_share;
       one.relative_spread = cost.relative_spread;

@@ -104,7 +104,20 @@ class Run {
   StepSeries all_steps_{kKeptSteps}, interval_{kKeptSteps};
 };
 
+/// The first field of the plan that is priced but not run; nullptr: all are run.
+const char* not_run(const Plan& plan) {
+  if (plan.layout.tensor > 1) return "layout.tensor above 1";
+  if (plan.layout.context > 1) return "layout.context above 1";
+  if (plan.expert > 1) return "expert above 1";
+  if (!plan.sharded.empty() && plan.layout.data > 1) return "sharded";
+  return nullptr;
+}
+
 Result<void> Run::check_inputs() const {
+  if (const char* field = not_run(plan_)) {
+    return unsupported(fmt::format("the executor does not run {} yet", field),
+                       "predict prices it; run a plan without it");
+  }
   if (communicator_.size() != plan_.layout.ranks() ||
       communicator_.size() != lowered_.program.ranks) {
     return invalid_input(fmt::format("the plan is for {} ranks, {} are running",

@@ -7,6 +7,8 @@
 #include <variant>
 #include <vector>
 
+#include "model/group_attrs.h"
+
 namespace pluto {
 
 // clang-format off
@@ -184,10 +186,10 @@ struct StageAttrs {
 };
 // clang-format on
 
-using OpAttrs =
-    std::variant<NoAttrs, ConvAttrs, LinearAttrs, MatMulAttrs, MoeAttrs, PoolAttrs, BatchNormAttrs,
-                 LrnAttrs, NormAttrs, DropoutAttrs, AddAttrs, AxisAttrs, SplitAttrs, SliceAttrs,
-                 ReshapeAttrs, TransposeAttrs, AttentionAttrs, RotaryAttrs, RecurrentAttrs,
-                 EmbeddingAttrs, ScaleAttrs, CastAttrs, SgdAttrs, AdamAttrs, CommAttrs, StageAttrs>;
+using OpAttrs = std::variant<NoAttrs, ConvAttrs, LinearAttrs, MatMulAttrs, MoeAttrs, PoolAttrs,
+                             BatchNormAttrs, LrnAttrs, NormAttrs, DropoutAttrs, AddAttrs, AxisAttrs,
+                             SplitAttrs, SliceAttrs, ReshapeAttrs, TransposeAttrs, AttentionAttrs,
+                             RotaryAttrs, RecurrentAttrs, EmbeddingAttrs, ScaleAttrs, CastAttrs,
+                             SgdAttrs, AdamAttrs, CommAttrs, StageAttrs, GroupAttrs>;
 
 }  // namespace pluto

@@ -16,7 +16,7 @@ Table make_table() {
   Table table{};
   for (const auto& family : {dense_schemas(), pool_schemas(), norm_schemas(), elementwise_schemas(),
                              shape_schemas(), sequence_schemas(), lookup_schemas(), loss_schemas(),
-                             training_schemas(), stage_schemas()}) {
+                             training_schemas(), stage_schemas(), group_schemas()}) {
     for (const OpSchema& schema : family) table[static_cast<std::size_t>(schema.kind)] = schema;
   }
   for (const OpSchema& schema : table)

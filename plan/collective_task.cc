@@ -1,5 +1,7 @@
 #include "plan/collective_task.h"
 
+#include "plan/groups.h"
+
 namespace pluto {
 namespace {
 
@@ -12,8 +14,16 @@ Bytes bytes_of(const Graph& graph, const std::vector<TensorId>& ids, std::int64_
 }  // namespace
 
 bool is_communication(const Op& op) {
-  return std::holds_alternative<CommAttrs>(op.attrs) ||
-         std::holds_alternative<StageAttrs>(op.attrs);
+  switch (op.kind) {
+    case OpKind::kGroupAllReduce:
+    case OpKind::kGroupAllGather:
+    case OpKind::kGroupReduceScatter:
+    case OpKind::kGroupAllToAll:
+      return true;
+    default:
+      return std::holds_alternative<CommAttrs>(op.attrs) ||
+             std::holds_alternative<StageAttrs>(op.attrs);
+  }
 }
 
 CollectiveTask collective_task(const Graph& graph, const Op& op, const Plan& plan,
@@ -25,7 +35,10 @@ CollectiveTask collective_task(const Graph& graph, const Op& op, const Plan& pla
   CollectiveTask task;
   task.op = op.id;
   task.micro_index = micro_index;
-  task.servers = plan.layout.data;
+  const auto* named = std::get_if<GroupAttrs>(&op.attrs);
+  const GroupShape group = named ? group_shape(plan, named->group) : sync_group(plan.layout);
+  task.ranks = task.servers = group.ranks;
+  task.stride = group.stride;
   switch (op.kind) {
     case OpKind::kServerPush:
       task.kind = CollectiveKind::kReduceScatter;
@@ -48,6 +61,22 @@ CollectiveTask collective_task(const Graph& graph, const Op& op, const Plan& pla
     case OpKind::kFactorGather:
       task.kind = CollectiveKind::kAllGather;
       task.bytes = bytes(op.outputs);
+      break;
+    case OpKind::kGroupAllReduce:
+      task.kind = CollectiveKind::kAllReduce;
+      task.bytes = bytes(op.inputs);
+      break;
+    case OpKind::kGroupAllGather:
+      task.kind = CollectiveKind::kAllGather;
+      task.bytes = bytes(op.outputs);
+      break;
+    case OpKind::kGroupReduceScatter:
+      task.kind = CollectiveKind::kReduceScatter;
+      task.bytes = bytes(op.inputs);
+      break;
+    case OpKind::kGroupAllToAll:
+      task.kind = CollectiveKind::kAllToAll;
+      task.bytes = bytes(op.inputs);
       break;
     default:
       task.kind = CollectiveKind::kAllReduce;

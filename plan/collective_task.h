@@ -7,6 +7,8 @@
 
 namespace pluto {
 
+/// Whether the node crosses links: nodes of buckets, and of groups but for those that work on their
+/// own part.
 bool is_communication(const Op& op);
 /// Precondition: is_communication(op), and its bucket is one of the plan's.
 CollectiveTask collective_task(const Graph& graph, const Op& op, const Plan& plan, int micro_index);

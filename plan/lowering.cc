@@ -7,6 +7,8 @@
 
 #include "base/fingerprint.h"
 #include "base/text.h"
+#include "model/passes/shard.h"
+#include "plan/groups.h"
 #include "plan/task_emitter.h"
 
 namespace pluto {
@@ -17,17 +19,27 @@ constexpr std::int64_t kMaxAccumulation = 65536;
 
 /// What the plan does to the model before it is differentiated.
 Result<ModelGraph> rewritten(const ModelGraph& model, const Plan& plan) {
-  if (!plan.fuse) return model;
-  PLUTO_ASSIGN_AT("fuse", ModelGraph fused, fuse(model));
-  return fused;
+  ModelGraph one = model;
+  if (plan.fuse) {
+    PLUTO_ASSIGN_AT("fuse", one, fuse(one));
+  }
+  PLUTO_ASSIGN_AT("layout.context", one, shard_sequence(one, plan.layout.context));
+  PLUTO_ASSIGN_AT("expert", one, shard_experts(one, plan.expert));
+  PLUTO_ASSIGN_AT("layout.tensor", one,
+                  shard_tensor(one, plan.layout.tensor, plan.sequence_parallel));
+  PLUTO_ASSIGN_AT("sharded", one, shard_layers(one, plan.sharded, plan.layout.data));
+  return one;
 }
 
 /// The first strategy of the plan that only closed forms price so far; nullptr: all are lowered.
 const char* not_lowered(const Plan& plan) {
-  if (plan.layout.tensor > 1) return "layout.tensor above 1";
-  if (plan.layout.context > 1) return "layout.context above 1";
-  if (plan.expert > 1) return "expert above 1";
-  if (!plan.sharded.empty()) return "sharded";
+  const bool split = plan.layout.tensor > 1 || plan.layout.context > 1;
+  if (plan.expert > 1 && (plan.expert != plan.layout.data || split)) {
+    return "expert other than the data ranks, or with layout.tensor or layout.context above 1";
+  }
+  if (!plan.sharded.empty() && (split || plan.expert > 1)) {
+    return "sharded with layout.tensor, layout.context or expert above 1";
+  }
   if (plan.shard > 0) return "shard above 0";
   if (plan.local.steps > 1) return "local.steps above 1";
   if (plan.server_nodes > 0) return "server_nodes above 0";
@@ -57,6 +69,14 @@ Result<void> check_supported(const ModelGraph& model, const Plan& plan) {
         "load the model the plan names, with its options, or search again");
   }
   return {};
+}
+
+/// Whether each data rank has its own part of the parameter.
+bool is_shared_out(const ModelGraph& model, const std::string& parameter) {
+  return std::ranges::any_of(model.shards, [&](const ParameterShard& shard) {
+    return shard.parameter == parameter &&
+           (shard.group == RankGroup::kData || shard.group == RankGroup::kExpert);
+  });
 }
 
 Result<std::vector<Bucket>> resolve_buckets(const TrainingGraph& training, const Plan& plan) {
@@ -118,8 +138,17 @@ Result<LoweredPlan> lower(const TrainingGraph& accumulated, const Plan& plan) {
           "servers: [0]");
     }
   }
+  if (plan.layout.tensor > 1) {
+    // A row layer's bias is not a factor of its own rank's product alone.
+    for (const BucketPlan& bucket : plan.buckets) {
+      if (bucket.method != SyncMethod::kSufficientFactor) continue;
+      return unsupported("sufficient_factor with layout.tensor above 1 is not lowered to tasks yet",
+                         "method: all_reduce");
+    }
+  }
   LoweredPlan lowered;
-  PLUTO_ASSIGN_AT("plan", lowered.training, insert_sync(accumulated, buckets, plan.layout.data));
+  PLUTO_ASSIGN_AT("plan", lowered.training,
+                  insert_sync(accumulated, buckets, sync_group(plan.layout).ranks));
   lowered.program = emit_tasks(lowered.training, plan);
   return lowered;
 }
@@ -130,6 +159,7 @@ Result<std::vector<GradientInfo>> gradient_order(const ModelGraph& model, const 
   std::vector<GradientInfo> order;
   for (const TrainedParameter& trained : training.trained) {
     const Tensor& parameter = training.graph.tensor(trained.parameter);
+    if (is_shared_out(training.model, parameter.name)) continue;
     GradientInfo info;
     info.name = parameter.name;
     info.bytes = parameter.type.bytes(1);

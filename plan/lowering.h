@@ -10,8 +10,9 @@ namespace pluto {
 
 /// The model after the passes the plan asks for, and one step of it.
 struct LoweredPlan {
-  TrainingGraph training;  ///< fuse -> differentiate -> accumulate_gradients -> recompute ->
-                           ///< insert_sync
+  /// fuse -> shard_sequence, shard_experts, shard_tensor, shard_layers -> differentiate ->
+  /// accumulate_gradients -> recompute -> insert_sync: what one rank runs.
+  TrainingGraph training;
   StepProgram program;
 };
 
@@ -47,7 +48,8 @@ struct GradientInfo {
   std::string factors_of;
 };
 /// Trained parameters in gradient order, under the plan's fuse and optimizer; buckets and layout
-/// are not read. Errors: those of lower() before buckets.
+/// are not read but for what splits the model: a parameter is the part of a tensor rank, and those
+/// of sharded layers are left out. Errors: those of lower() before buckets.
 Result<std::vector<GradientInfo>> gradient_order(const ModelGraph& model, const Plan& plan);
 
 }  // namespace pluto

@@ -276,7 +276,7 @@ Bytes communication_staging(const StepProgram& program) {
     if (collective == nullptr) continue;
     const std::int64_t elements = collective->bytes.value() / kFloat;
     std::int64_t chunks = 0;
-    if (collective->kind == CollectiveKind::kAllReduce) chunks = program.ranks;
+    if (collective->kind == CollectiveKind::kAllReduce) chunks = collective->ranks;
     if (collective->kind == CollectiveKind::kReduceScatter) chunks = collective->servers;
     if (chunks == 0) continue;
     staging = std::max(staging, Bytes((elements + chunks - 1) / chunks * kFloat));

@@ -197,14 +197,16 @@ Verdict check_servers(const Plan& plan) {
 }
 
 Verdict check_buckets(const Plan& plan) {
-  if (plan.layout.data == 1 && !plan.buckets.empty()) {
+  // Context ranks have the same parameters, as data ranks.
+  const bool alone = plan.layout.data == 1 && plan.layout.context == 1;
+  if (alone && !plan.buckets.empty()) {
     return Finding{"buckets", "must be empty: one data-parallel rank synchronises nothing", {}};
   }
-  if (plan.layout.data > 1 && plan.buckets.empty()) {
-    return Finding{
-        "buckets",
-        fmt::format("is empty, but {} data-parallel ranks need one gradient", plan.layout.data),
-        {}};
+  if (!alone && plan.buckets.empty() && plan.sharded.empty()) {
+    return Finding{"buckets",
+                   fmt::format("is empty, but {} data-parallel ranks need one gradient",
+                               plan.layout.data * plan.layout.context),
+                   {}};
   }
   std::set<std::string> seen;
   for (std::size_t i = 0; i < plan.buckets.size(); ++i) {

@@ -56,12 +56,14 @@ struct OpTask {
 
 /// Run one communication node. `bytes` in CollectiveMeasurement's convention. `servers`: how many
 /// shards (reduce_scatter and all_gather of parameter-server buckets; equal to ranks otherwise).
+/// It is between `ranks` ranks, each `stride` after the one before; every such group does the same.
 struct CollectiveTask {
   OpId op;
   CollectiveKind kind = CollectiveKind::kAllReduce;
   Bytes bytes;
   int micro_index = 0;
   int servers = 1;
+  int ranks = 1, stride = 1;
 };
 
 /// Make the rank's micro-batch available in the input tensors.
@@ -77,12 +79,12 @@ struct Task {
   std::vector<TaskId> predecessors;  ///< all earlier in `tasks`
 };
 
-/// The program of one rank; data-parallel ranks run the same one (servers run the shards their
+/// The program of one rank; all ranks of a stage run the same one (servers run the shards their
 /// position among `servers` owns). Tasks are in a topological order that is also the issue order of
 /// each resource.
 struct StepProgram {
   std::vector<Task> tasks;
-  int ranks = 1;
+  int ranks = 1;  ///< of the stage
   std::int64_t micro_batch = 1;
   int accumulation = 1;
 };

@@ -96,6 +96,7 @@ ModelGraph carry_over(const ModelGraph& model, RewrittenGraph rewritten) {
   result.labels = tensor(model.labels);
   result.logits = tensor(model.logits);
   result.loss = tensor(model.loss);
+  result.shards = model.shards;
   result.graph = std::move(rewritten.graph);
   return result;
 }

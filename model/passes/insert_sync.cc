@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -70,7 +71,13 @@ class SyncInsertion {
         completing_(completing_nodes(training.graph)),
         behind_(training.graph.ops().size()),
         late_(training.graph.ops().size()),
-        members_(buckets.size()) {}
+        members_(buckets.size()) {
+    for (const ParameterShard& shard : training.model.shards) {
+      if (shard.group == RankGroup::kData || shard.group == RankGroup::kExpert) {
+        owned_.insert(shard.parameter);
+      }
+    }
+  }
 
   /// Fills members_. Errors: see insert_sync().
   Result<void> check() {
@@ -89,7 +96,15 @@ class SyncInsertion {
       PLUTO_TRY_AT(context, check_bucket(b, index_of));
     }
     for (std::size_t i = 0; i < bucket_of_.size(); ++i) {
-      if (!bucket_of_[i]) return invalid_input(fmt::format("{} is in no bucket", name_of(i)));
+      const bool owned = owned_.contains(name_of(i));
+      if (!bucket_of_[i] && !owned) {
+        return invalid_input(fmt::format("{} is in no bucket", name_of(i)));
+      }
+      if (bucket_of_[i] && owned) {
+        return invalid_input(fmt::format("{} is in bucket {}, but each rank has its own part",
+                                         name_of(i), *bucket_of_[i]),
+                             "leave the parameters of sharded layers out of the buckets");
+      }
     }
     for (std::size_t i = 0; i < bucket_of_.size(); ++i) {
       const auto node = factor_node(training_, training_.trained[i].parameter, completing(i));
@@ -135,6 +150,9 @@ class SyncInsertion {
       for (OpId id : behind_[op.id.index()]) order.push_back(id);
     }
     for (const auto& ops : closing) order.insert(order.end(), ops.begin(), ops.end());
+    for (std::size_t i = 0; i < bucket_of_.size(); ++i) {
+      if (!bucket_of_[i]) order.push_back(training_.trained[i].update);
+    }
 
     std::vector<OpPhase> phase = training_.phase;
     phase.resize(rewrite_.ops(), OpPhase::kSync);
@@ -142,6 +160,9 @@ class SyncInsertion {
     std::vector<TrainedParameter> bucketed;
     for (const auto& members : members_) {
       for (std::size_t i : members) bucketed.push_back(training_.trained[i]);
+    }
+    for (std::size_t i = 0; i < bucket_of_.size(); ++i) {
+      if (!bucket_of_[i]) bucketed.push_back(training_.trained[i]);
     }
     PLUTO_ASSIGN(auto rewritten, rewrite_.build(order));
     return carry_over(training_, std::move(bucketed), phase, std::move(rewritten));
@@ -275,6 +296,7 @@ class SyncInsertion {
   std::unordered_map<OpId, std::vector<std::size_t>> sharing_factors_;  // the reverse of it
   std::unordered_map<TensorId, TensorId> gathered_;                     // by factor
   std::vector<OpId> gathers_;
+  std::unordered_set<std::string> owned_;  // parameters the data ranks share out: in no bucket
 };
 
 }  // namespace

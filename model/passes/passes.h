@@ -48,11 +48,12 @@ struct Bucket {
 /// Order: collectives follow what makes them ready, so they overlap with backward; then, bucket by
 /// bucket, the late multiplications, the updates and the pull. `trained` of the result is ordered
 /// by buckets, so that each is a slice of the flat blocks.
+/// Parameters that the data ranks share out (ModelGraph::shards) are in no bucket; they come last.
 /// With ranks == 1 nothing is inserted, whatever the methods are; `buckets` may then be empty.
-/// Errors: kInvalidInput when a parameter is in no bucket or two, a bucket is empty or not in
-/// gradient order, kNone is asked for more than one rank, or sufficient_factor is asked for a
-/// parameter that is not the weight or bias of exactly one linear layer, or for only one of the
-/// two.
+/// Errors: kInvalidInput when a parameter is in no bucket (a shared-out one in any) or in two, a
+/// bucket is empty or not in gradient order, kNone is asked for more than one rank, or
+/// sufficient_factor is asked for a parameter that is not the weight or bias of exactly one linear
+/// layer, or for only one of the two.
 Result<TrainingGraph> insert_sync(const TrainingGraph& training, std::span<const Bucket> buckets,
                                   int ranks);
 

@@ -12,8 +12,10 @@
 #include <memory>
 #include <vector>
 
+#include "plan/groups.h"
 #include "plan/lowering.h"
 #include "plan/memory_plan.h"
+#include "tests/support/group_exchange.h"
 #include "tests/support/run_kernel.h"
 
 namespace pluto::testing {
@@ -26,16 +28,16 @@ class StepInterpreter {
                   const MemoryOptions& options = {})
       : lowered_(lowered), plan_(plan), device_(device) {
     for (const Op& op : graph().ops()) {
-      if (is_communication(op)) continue;
+      if (is_exchange(op)) continue;
       kernels_[{op.id, 0}] = compile(op, std::nullopt);
     }
     memory_ = plan_memory(
         lowered.training, lowered.program,
         [this](const Op& op) {
-          return is_communication(op) ? Bytes(0) : kernels_.at({op.id, 0})->workspace();
+          return is_exchange(op) ? Bytes(0) : kernels_.at({op.id, 0})->workspace();
         },
         options);
-    for (int rank = 0; rank < plan.layout.data; ++rank) {
+    for (int rank = 0; rank < plan.layout.ranks(); ++rank) {
       arenas_.push_back(std::make_unique<Workspace>(memory_.breakdown.total()));
     }
   }
@@ -46,6 +48,12 @@ class StepInterpreter {
     Values values(count(id));
     if (graph().tensor(id).type.dtype == DType::kF32) {
       std::memcpy(values.data(), at(rank, id, set), values.size() * sizeof(float));
+    } else if (graph().tensor(id).type.dtype == DType::kI32) {
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        std::int32_t value = 0;
+        std::memcpy(&value, at(rank, id, set) + i * sizeof(value), sizeof(value));
+        values[i] = static_cast<float>(value);
+      }
     }
     return values;
   }
@@ -70,25 +78,41 @@ class StepInterpreter {
     losses_.assign(arenas_.size(), {});
     for (TaskId id : schedule(pace)) {
       const Task& task = lowered_.program.tasks[id.index()];
-      for (int rank = 0; rank < plan_.layout.data; ++rank) {
+      for (int rank = 0; rank < plan_.layout.ranks(); ++rank) {
         if (const auto* input = std::get_if<BatchTask>(&task.payload)) {
           const auto tensors = graph().with_role(TensorRole::kInput);
-          const auto values = batch(rank, input->micro_index);
+          const auto values = batch(data_rank(rank), input->micro_index);
           for (std::size_t i = 0; i < tensors.size(); ++i) {
             set(rank, tensors[i], values[i], input->micro_index % 2);
           }
         } else if (const auto* op = std::get_if<OpTask>(&task.payload)) {
-          run(rank, *op, scalars(rank, op->micro_index));
+          if (is_exchange(graph().op(op->op))) continue;
+          StepScalars own = scalars(data_rank(rank), op->micro_index);
+          own.sequence_part = rank / plan_.layout.tensor % plan_.layout.context;
+          own.expert_part = data_rank(rank) % plan_.expert;
+          run(rank, *op, own);
         }
       }
       if (const auto* collective = std::get_if<CollectiveTask>(&task.payload)) run(*collective);
+      const auto* local = std::get_if<OpTask>(&task.payload);
+      if (local != nullptr && is_exchange(graph().op(local->op))) {
+        exchange(graph().op(local->op), local->micro_index);
+      }
     }
     return losses_;
   }
 
  private:
   const Graph& graph() const { return lowered_.training.graph; }
-  static bool is_communication(const Op& op) { return std::holds_alternative<CommAttrs>(op.attrs); }
+  /// Has no kernel: what its ranks hold is exchanged, or depends on their place in a group.
+  static bool is_exchange(const Op& op) {
+    return std::holds_alternative<CommAttrs>(op.attrs) ||
+           std::holds_alternative<GroupAttrs>(op.attrs);
+  }
+  /// The place of a rank among those that have micro-batches of their own.
+  int data_rank(int rank) const {
+    return rank / (plan_.layout.tensor * plan_.layout.context) % plan_.layout.data;
+  }
   std::size_t count(TensorId id) const {
     return static_cast<std::size_t>(graph().tensor(id).type.elements(plan_.micro_batch));
   }
@@ -192,16 +216,43 @@ class StepInterpreter {
 
   float* floats(int rank, TensorId id) const { return reinterpret_cast<float*>(at(rank, id, 0)); }
 
+  /// The groups of ranks: each `stride` after the one before.
+  std::vector<std::vector<int>> groups_of(const GroupShape& shape) const {
+    std::vector<std::vector<int>> groups;
+    for (int rank = 0; rank < plan_.layout.ranks(); ++rank) {
+      if (rank / shape.stride % shape.ranks != 0) continue;
+      groups.emplace_back();
+      for (int i = 0; i < shape.ranks; ++i) groups.back().push_back(rank + i * shape.stride);
+    }
+    return groups;
+  }
+
+  void exchange(const Op& op, int micro_index) {
+    const auto& attrs = std::get<GroupAttrs>(op.attrs);
+    const TensorId from = op.inputs[0], to = op.outputs[0];
+    for (const auto& group : groups_of(group_shape(plan_, attrs.group))) {
+      std::vector<Values> before;
+      for (const int rank : group) before.push_back(get(rank, from, micro_index % 2));
+      const auto after = exchanged(op.kind, attrs, graph().tensor(from).type,
+                                   graph().tensor(to).type, plan_.micro_batch, before);
+      for (std::size_t i = 0; i < group.size(); ++i) set(group[i], to, after[i]);
+    }
+  }
+
   void run(const CollectiveTask& task) {
     const Op& op = graph().op(task.op);
-    const int ranks = plan_.layout.data;
+    if (std::holds_alternative<GroupAttrs>(op.attrs)) return exchange(op, task.micro_index);
+    for (const auto& group : groups_of({task.ranks, task.stride})) run(task, op, group);
+  }
+
+  void run(const CollectiveTask& task, const Op& op, const std::vector<int>& ranks) {
     if (op.kind == OpKind::kFactorGather) {
       const TensorId from = op.inputs[0], to = op.outputs[0];
       const auto block = static_cast<std::size_t>(memory_.size[from.index()].value());
-      for (int rank = 0; rank < ranks; ++rank) {
-        for (int source = 0; source < ranks; ++source) {
-          std::memcpy(at(rank, to, 0) + static_cast<std::size_t>(source) * block,
-                      at(source, from, task.micro_index % 2), block);
+      for (const int rank : ranks) {
+        for (std::size_t source = 0; source < ranks.size(); ++source) {
+          std::memcpy(at(rank, to, 0) + source * block,
+                      at(ranks[source], from, task.micro_index % 2), block);
         }
       }
       return;
@@ -213,10 +264,10 @@ class StepInterpreter {
     const TensorId first = op.updates.front();
     for (std::int64_t i = 0; i < elements; ++i) {
       float sum = 0;
-      for (int rank = 0; rank < ranks; ++rank) sum += floats(rank, first)[i];
+      for (const int rank : ranks) sum += floats(rank, first)[i];
       const int owner = op.kind == OpKind::kAllReduce ? -1 : owner_of(i, elements);
       const float owned = owner < 0 ? 0 : floats(owner, first)[i];
-      for (int rank = 0; rank < ranks; ++rank) {
+      for (const int rank : ranks) {
         float& value = floats(rank, first)[i];
         if (op.kind == OpKind::kAllReduce) value = sum;
         // Outside the owner's shard a reduce_scatter leaves anything.
