@@ -46,7 +46,7 @@ Result<PredictedPlan> predict_now(const Session& session, const Plan& plan, cons
   TrainingJob job;
   job.ranks = plan.layout.ranks();
   PLUTO_ASSIGN(const Host host, describe_host(job, session.data_folder));
-  PLUTO_ASSIGN(const Costs costs, load_costs(session, host, store));
+  PLUTO_ASSIGN(const Costs costs, load_costs(session, host, store, plan.precision, plan.attention));
   return predict(model, plan, *costs.measured);
 }
 

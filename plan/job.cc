@@ -266,6 +266,14 @@ Result<TrainingJob> job_from_value(const Value& document, const std::string& sou
   // Without a name the job is called after its file.
   PLUTO_ASSIGN(const std::optional<std::string> name, root.optional_string("name"));
   job.name = name.value_or(std::filesystem::path(source).stem().string());
+  PLUTO_ASSIGN(const auto precision, root.optional_string("precision"));
+  if (precision) {
+    PLUTO_ASSIGN_AT(root.place("precision"), job.precision, parse_train_precision(*precision));
+  }
+  PLUTO_ASSIGN(const auto attention, root.optional_string("attention"));
+  if (attention) {
+    PLUTO_ASSIGN_AT(root.place("attention"), job.attention, parse_attention_kernel(*attention));
+  }
   const auto section = [&](std::string_view key, auto read) {
     return read_section(root, key, [&](ObjectReader& reader) { return read(reader, job); });
   };
