@@ -51,7 +51,9 @@ TEST(ApplySettingTest, UnknownKeysNameTheNearest) {
   EXPECT_EQ(apply_setting(job, "tensr=2").error().help, "did you mean tensor?");
   for (const std::string& key : setting_keys()) {
     const auto set = apply_setting(job, key + "=?");
-    if (!set.ok()) EXPECT_EQ(set.error().message.find("no such key"), std::string::npos) << key;
+    if (!set.ok()) {
+      EXPECT_EQ(set.error().message.find("no such key"), std::string::npos) << key;
+    }
   }
 }
 
