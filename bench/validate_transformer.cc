@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/statistics.h"
+#include "costmodel/transformer_layer_factor.h"
 #include "costmodel/transformer_validation.h"
 
 namespace pluto::bench {
@@ -41,6 +42,28 @@ void print_family(const std::string& name, std::span<const TransformerRow> rows,
                100 * ranking.mean_regret, 100 * ranking.worst_regret);
   }
   fmt::print("\n");
+}
+
+/// Errors on rows whose layers run the kernels of one of `points`, and on the others: rows of one
+/// kind of layer tell each other's answer.
+void print_by_kind(const std::vector<TransformerPoint>& points,
+                   const std::vector<TransformerRow>& rows, const TransformerCosts& costs) {
+  const LayerFactors factors(points, costs);
+  const auto print = [&](const char* name, bool seen, const LayerFactors& used) {
+    std::vector<double> sizes;
+    for (const auto& row : rows) {
+      const auto& one = row.point;
+      if (factors.factors().contains(layer_kernels(one.shape, one.plan)) != seen) continue;
+      const auto step = predict_measured_layers(one.shape, one.plan, one.cluster, costs, used);
+      sizes.push_back(std::abs(step.step() / one.step - 1));
+    }
+    if (sizes.empty()) return;
+    fmt::print("{:<34} {:>5} {:>5.1f} % {:>5.1f} %\n", name, sizes.size(), 100 * median(sizes),
+               100 * quantile(sizes, 0.9));
+  };
+  print("of a kind of layer that ran", true, {});
+  print("  with factors of measured layers", true, factors);
+  print("of no kind that ran", false, {});
 }
 
 /// `found` of a calibration from `runs`, on everything else of both tables of the system.
@@ -72,6 +95,7 @@ void print_calibrated(const std::vector<std::size_t>& runs, const std::vector<Tr
   print_family("other points of the node", rest, costs);
   print_family("  of them on 8 devices", eight, costs);
   print_family("  of them with more layers", deeper, costs);
+  print_by_kind(points, rest, found->costs);
   print_family("across nodes (64 devices)", cluster.rows, costs);
   for (std::size_t c = 0; c < kTransformerConstants; ++c) {
     if (found->costs.spread[c] < 0.6 * start.spread[c]) {

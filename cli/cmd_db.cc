@@ -29,6 +29,7 @@ Result<int> summary(Session& session) {
                              {"processes", std::to_string(s.processes)},
                              {"steps", std::to_string(s.steps)},
                              {"convergence", std::to_string(s.convergence)},
+                             {"transformer steps", std::to_string(s.transformer_steps)},
                              {"plans", std::to_string(s.plans)},
                              {"runs", std::to_string(s.runs)}}));
   Value devices = Value::array();
@@ -47,6 +48,7 @@ Result<int> summary(Session& session) {
       .set("processes", s.processes);
   document.set("steps", s.steps)
       .set("convergence", s.convergence)
+      .set("transformer_steps", s.transformer_steps)
       .set("plans", s.plans)
       .set("runs", s.runs)
       .set("devices", std::move(devices));

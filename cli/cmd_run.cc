@@ -22,7 +22,8 @@ constexpr int kStoppedByGuard = 6;
 
 struct TrainOptions {
   std::string plan, output = "run.json", folder;
-  std::int64_t checkpoint_every = 0, report_every = 50, stop_after = 0;
+  std::optional<std::int64_t> checkpoint_every;
+  std::int64_t report_every = 50, stop_after = 0;
   bool fresh = false, no_evaluation = false;
 };
 
@@ -45,7 +46,7 @@ Result<PredictedPlan> predict_now(const Session& session, const Plan& plan, cons
   TrainingJob job;
   job.ranks = plan.layout.ranks();
   PLUTO_ASSIGN(const Host host, describe_host(job, session.data_folder));
-  PLUTO_ASSIGN(const Costs costs, load_costs(session, host, store));
+  PLUTO_ASSIGN(const Costs costs, load_costs(session, host, store, plan.precision, plan.attention));
   return predict(model, plan, *costs.measured);
 }
 
@@ -100,7 +101,7 @@ Launch launch_of(const Session& session, const TrainOptions& options, const Plan
                       "--folder",
                       folder,
                       "--checkpoint-every",
-                      std::to_string(options.checkpoint_every),
+                      std::to_string(options.checkpoint_every.value_or(plan.checkpoint_every)),
                       "--report-every",
                       std::to_string(options.report_every),
                       "--stop-after",
@@ -219,8 +220,9 @@ void add_run(CLI::App& app, Session& session) {
   verb->add_option("-o,--output", options->output, "Report file");
   verb->add_option("--folder", options->folder,
                    "Folder of checkpoints (default: one per plan in the user's state folder)");
-  verb->add_option("--checkpoint-every", options->checkpoint_every,
-                   "Steps between checkpoints (0: at the end and when stopped)")
+  verb->add_option(
+          "--checkpoint-every", options->checkpoint_every,
+          "Steps between checkpoints (0: at the end and when stopped; default: the plan's)")
       ->check(CLI::NonNegativeNumber);
   verb->add_option("--report-every", options->report_every,
                    "Steps between progress lines and recorded measurements")

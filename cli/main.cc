@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
   add_report(app, session);
   add_db(app, session);
   add_catalog(app, session);
+  add_calibrate(app, session);
   add_validate(app, session);
   add_worker(app, session);
 

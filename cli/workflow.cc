@@ -59,64 +59,6 @@ Result<JobContext> load_job(const std::string& path) {
   return context;
 }
 
-Result<void> apply_setting(TrainingJob& job, const std::string& setting) {
-  const std::size_t equals = setting.find('=');
-  const std::string key = setting.substr(0, equals);
-  const std::string value = equals == std::string::npos ? "" : setting.substr(equals + 1);
-  const std::vector<std::string> keys = {"ranks", "global_batch", "micro_batch",
-                                         "sync",  "instance",     "learning_rate"};
-  auto wrong = [&](const std::string& wanted) {
-    return invalid_input(
-        fmt::format("{}: expected {}", setting, wanted),
-        fmt::format("for example {}", key == "sync" ? "sync=all_reduce" : key + "=2"));
-  };
-  auto positive = [&]() -> std::optional<std::int64_t> {
-    std::int64_t number = 0;
-    for (const char c : value) {
-      if (c < '0' || c > '9' || number > 1'000'000'000) return std::nullopt;
-      number = number * 10 + (c - '0');
-    }
-    return number > 0 ? std::optional(number) : std::nullopt;
-  };
-  if (key == "ranks" || key == "global_batch" || key == "micro_batch") {
-    const auto number = positive();
-    if (!number) return wrong("a positive whole number");
-    if (key == "ranks") {
-      job.ranks = static_cast<int>(*number);
-      job.max_ranks.reset();
-    }
-    if (key == "global_batch") {
-      job.global_batch = *number;
-      job.max_global_batch.reset();
-    }
-    if (key == "micro_batch") job.micro_batch = *number;
-    return {};
-  }
-  if (key == "sync") {
-    job.allowed_sync.clear();
-    for (const std::string& name : split(value, ',')) {
-      PLUTO_ASSIGN_AT("sync", const SyncMethod method, parse_sync_method(name));
-      job.allowed_sync.push_back(method);
-    }
-    return {};
-  }
-  if (key == "instance") {
-    job.instances = {value};
-    return {};
-  }
-  if (key == "learning_rate") {
-    char* end = nullptr;
-    const double rate = std::strtod(value.c_str(), &end);
-    if (value.empty() || *end != '\0' || rate <= 0) return wrong("a positive number");
-    job.learning_rate.peak = rate;
-    return {};
-  }
-  const auto near = nearest_word(key, keys);
-  return invalid_input(fmt::format("{}: no such key", setting),
-                       near ? fmt::format("did you mean {}?", *near)
-                            : fmt::format("keys: {}", fmt::join(keys, " ")));
-}
-
 Result<Host> describe_host(const TrainingJob& job, const std::string& data_folder) {
   PLUTO_ASSIGN(const HostAssumptions assumed, read_assumptions(data_folder));
   Host host;
@@ -150,11 +92,19 @@ Result<Host> describe_host(const TrainingJob& job, const std::string& data_folde
   return host;
 }
 
-Result<Costs> load_costs(const Session& session, const Host& host, const Store& store) {
+Result<Costs> load_costs(const Session& session, const Host& host, const Store& store,
+                         TrainPrecision precision, AttentionKernel attention) {
+  if (activation_bytes(precision) != 4) {
+    return unsupported(
+        fmt::format("precision: the simulator prices fp32 and tf32, not {}", to_text(precision)),
+        "transformers on GPU instances have a closed form for it: pluto-plan predict");
+  }
   Costs costs;
   PLUTO_ASSIGN(costs.datasheet,
                make_roofline_source(session.data_folder + "/efficiency.json",
-                                    {.surfaces_path = session.data_folder + "/op_surfaces.json"}));
+                                    {.surfaces_path = session.data_folder + "/op_surfaces.json",
+                                     .tf32 = precision == TrainPrecision::kTf32,
+                                     .eager_attention = attention == AttentionKernel::kScores}));
   PLUTO_ASSIGN(std::vector<StoredMeasurement> stored, store.measurements(host.fingerprint));
   std::vector<CalibrationPoint> points;
   points.reserve(stored.size());
@@ -169,6 +119,16 @@ Result<std::vector<Candidate>> candidates(const TrainingJob& job, const Host& ho
   std::vector<Candidate> all;
   for (const std::string& name : job.instances) {
     if (name == "local") {
+      if (job.precision != TrainPrecision::kF32) {
+        return invalid_input(
+            fmt::format("precision: this machine trains in fp32, not {}", to_text(job.precision)),
+            "name GPU instances only: cluster: {instances: [...]}, or leave precision out");
+      }
+      if (job.attention != TrainingJob().attention) {
+        return invalid_input(fmt::format("attention: this machine has a kernel of its own, no {}",
+                                         to_text(job.attention)),
+                             "name GPU instances only, or leave attention out");
+      }
       all.push_back({host.instance, host.max_ranks, host.threads_per_rank, kHostBackend});
       continue;
     }
@@ -200,6 +160,7 @@ Plan probe_plan(const JobContext& context, const Host& host, const ProbePoint& p
   plan.global_batch = point.micro_batch * ranks * point.accumulation;
   plan.optimizer = job.optimizer;
   plan.learning_rate = job.learning_rate;
+  plan.checkpoint_every = job.checkpoint_every;
   plan.seed = job.seed;
   if (ranks == 1) return plan;
   auto gradients = gradient_order(context.model(), plan);

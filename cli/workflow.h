@@ -27,10 +27,6 @@ struct JobContext {
   const ModelGraph& model() const { return imported.model; }
 };
 Result<JobContext> load_job(const std::string& path);
-/// "KEY=VALUE" overrides of `predict --set` and `search --fix`: ranks, global_batch, micro_batch,
-/// sync, instance, learning_rate. What is fixed is no longer chosen up to a maximum.
-Result<void> apply_setting(TrainingJob& job, const std::string& setting);
-
 /// This machine as something that can be rented: "local", priced by the job.
 struct Host {
   DeviceSpec device;        ///< of one rank: its threads' share of the machine
@@ -50,7 +46,9 @@ struct Costs {
   std::unique_ptr<CostSource> measured;
   std::int64_t measurements = 0;
 };
-Result<Costs> load_costs(const Session& session, const Host& host, const Store& store);
+/// Errors also: kUnsupported for a precision that the simulator does not price.
+Result<Costs> load_costs(const Session& session, const Host& host, const Store& store,
+                         TrainPrecision precision, AttentionKernel attention);
 
 /// Where the job may run: one candidate per instance name of the job.
 Result<std::vector<Candidate>> candidates(const TrainingJob& job, const Host& host,

@@ -148,6 +148,14 @@ OpClass class_of(OpKind kind) {
     case OpKind::kSend:
     case OpKind::kReceive:
     case OpKind::kStageReduce:
+    case OpKind::kGroupCopy:
+    case OpKind::kGroupAllReduce:
+    case OpKind::kGroupAllGather:
+    case OpKind::kGroupReduceScatter:
+    case OpKind::kGroupAllToAll:
+    case OpKind::kGroupPart:
+    case OpKind::kGroupPlace:
+    case OpKind::kGroupFirst:
       return OpClass::kCopy;
     case OpKind::kEmbedding:
     case OpKind::kEmbeddingBag:

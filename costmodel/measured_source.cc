@@ -85,6 +85,7 @@ class MeasuredSource : public CostSource {
   // from.
   void take(std::int64_t, const RunContext&, const StepMeasurement&) {}
   void take(std::int64_t, const RunContext&, const ConvergencePoint&) {}
+  void take(std::int64_t, const RunContext&, const TransformerStepMeasurement&) {}
   void rests_on(std::int64_t id) { watermark_ = std::max(watermark_, id); }
 
   DeviceSpec device_;

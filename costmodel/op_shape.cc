@@ -84,8 +84,11 @@ void add_moe(const OpSignature& signature, OpShape& shape) {
   const bool forward = signature.pass == OpPass::kForward;
   const TensorType& x = op.input(forward ? 0 : 1);
   const double width = last(x), inner = static_cast<double>(attrs->intermediate);
-  const double chosen = op.elements(x) / width * static_cast<double>(attrs->top_k);
-  const double experts = std::min(static_cast<double>(attrs->experts), std::max(1.0, chosen));
+  // Of experts spread over ranks, the own ones get their part of the choices.
+  const double all = std::max(1.0, static_cast<double>(attrs->experts));
+  const double own = std::min(all, dim(op.input(forward ? 2 : 3), 0));
+  const double chosen = op.elements(x) / width * static_cast<double>(attrs->top_k) * own / all;
+  const double experts = std::min(own, std::max(1.0, chosen));
   const double rows = std::max(1.0, chosen / experts);
   const double repeats = forward ? 3 : 8;
   shape.products = {{rows, inner, width, experts, shape.bytes / repeats, repeats}};

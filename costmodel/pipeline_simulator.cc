@@ -26,6 +26,7 @@ struct PassCost {
 struct StageCost {
   std::map<std::pair<int, bool>, PassCost> passes;
   TermTallies tallies;  ///< of one step
+  InputBound input_bound = InputBound::kReaders;
 };
 
 /// The messages of a pass.
@@ -46,7 +47,10 @@ class PipelineRun {
       if (like == s) cost_.emplace(s, cost_of(pipeline.stages[s]));
       const StageCost& cost = cost_.at(like);
       tallies_.add(cost.tallies);
-      slowest_input_ = std::max(slowest_input_, cost.tallies.input.total());
+      if (cost.tallies.input.total() >= slowest_input_) {
+        slowest_input_ = cost.tallies.input.total();
+        input_bound_ = cost.input_bound;
+      }
       messages_.push_back(messages_of(s));
     }
     run();
@@ -56,11 +60,12 @@ class PipelineRun {
     const auto stages = static_cast<double>(pipeline_.stages.size());
     SimulatedStep step;
     step.makespan = end_;
+    step.input_bound = input_bound_;
     step.compute = tallies_.compute.total() / stages;
     step.update = tallies_.update.total() / stages;
     step.exposed_comm = waited_ / stages;
     step.bubble = std::max(Seconds(0), end_ - step.compute - step.update - step.exposed_comm);
-    step.exposed_input = std::max(Seconds(0), slowest_input_ - end_);
+    step.exposed_input = exposed_input(plan_.data, slowest_input_, end_);
     step.compute_evidence = tallies_.compute.weakest();
     step.comm_evidence = tallies_.communication.weakest();
     step.update_evidence = tallies_.update.weakest();
@@ -94,6 +99,7 @@ class PipelineRun {
             .add(tasks[i].alone * times, tasks[i].relative_spread, tasks[i].evidence);
       };
       if (std::holds_alternative<BatchTask>(task.payload)) {
+        cost.input_bound = tasks[i].bound;
         add(micro_batches);
         continue;
       }
@@ -249,6 +255,7 @@ class PipelineRun {
   std::vector<std::map<std::pair<int, bool>, PassMessages>> messages_;  // by stage
   TermTallies tallies_;
   Seconds slowest_input_, end_, waited_;
+  InputBound input_bound_ = InputBound::kReaders;
   std::vector<TimelineEntry> entries_;
 };
 

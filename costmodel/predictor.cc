@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/statistics.h"
+#include "costmodel/checkpoint_time.h"
 #include "costmodel/collective_time.h"
 #include "costmodel/uncertainty.h"
 
@@ -20,9 +21,24 @@ const char* what_is_assumed(const std::string& term) {
   return "optimizer update times";
 }
 
+/// What reading is bound by, and what would hide it.
+std::string input_advice(const Plan& plan, const SimulatedStep& step) {
+  const std::string text = "the step waits for samples: ";
+  if (plan.data.queue == 0) {
+    return text + "none is read ahead; data.queue: 1 would hide reading behind the step";
+  }
+  const double share = (step.makespan + step.exposed_input) / step.makespan;
+  if (step.input_bound != InputBound::kReaders || !std::isfinite(share)) {
+    return text + fmt::format("reading is bound by {}", to_text(step.input_bound));
+  }
+  return text + fmt::format("reading is bound by readers; {} of them would hide it",
+                            static_cast<int>(std::ceil(plan.data.readers * share)));
+}
+
 std::vector<std::string> assumptions_of(const Plan& plan, const Prediction& prediction,
                                         const SimulatedStep& step, bool overhead_known,
-                                        const std::string& op_basis) {
+                                        const CostSource& costs) {
+  const std::string op_basis = costs.op_basis(plan.cluster.instance.node.device);
   std::vector<std::string> sentences;
   for (const auto& term : prediction.terms) {
     if (term.evidence < Evidence::kCalibrated || term.time.value() <= 0) continue;
@@ -33,6 +49,9 @@ std::vector<std::string> assumptions_of(const Plan& plan, const Prediction& pred
   }
   if (step.compute_evidence >= Evidence::kCalibrated && !op_basis.empty()) {
     sentences.push_back(op_basis);
+  }
+  if (step.exposed_input.value() > 0) {
+    sentences.push_back(input_advice(plan, step));
   }
   if (step.input_evidence == Evidence::kAssumed && step.exposed_input.value() <= 0) {
     sentences.push_back("reading keeps ahead of the step: its time was never measured");
@@ -53,7 +72,12 @@ std::vector<std::string> assumptions_of(const Plan& plan, const Prediction& pred
         "the local step is the mean over {} steps, of which the last averages the parameters",
         plan.local.steps));
   }
-  sentences.push_back("start-up, evaluation and checkpoints are not counted");
+  const bool priced = plan.checkpoint_every > 0 && plan.data.storage;
+  sentences.push_back(priced ? "start-up and evaluation are not counted"
+                             : "start-up, evaluation and checkpoints are not counted");
+  if (plan.checkpoint_every > 0 && !priced) {
+    sentences.push_back("data.storage_bytes_per_s would price the checkpoints");
+  }
   return sentences;
 }
 
@@ -100,18 +124,25 @@ PredictedPlan concluded(SimulatedStep simulated, const MemoryBreakdown& memory, 
   if (plan.layout.pipeline > 1) {
     prediction.terms.push_back({"bubble", step.bubble, step.compute_spread, step.compute_evidence});
   }
+  if (plan.checkpoint_every > 0) {
+    if (const auto time = checkpoint_time(plan, memory)) {
+      prediction.terms.push_back({"checkpoint", *time / static_cast<double>(plan.checkpoint_every),
+                                  least_spread(Evidence::kDatasheet), Evidence::kDatasheet});
+    }
+  }
   Seconds step_time;
   for (const auto& term : prediction.terms) step_time += term.time;
   prediction.step_time = lognormal_interval(step_time, step.relative_spread);
 
   prediction.memory = memory;
+  // The arena has two input sets, one being filled: a queue of one micro-batch.
+  prediction.memory.inputs = Bytes(memory.inputs.value() / 2) * (plan.data.queue + 1);
   const auto overhead = costs.process_overhead();
   prediction.process_overhead = overhead.value_or(Bytes(0));
 
   set_run(prediction, plan, step.relative_spread);
   prediction.watermark = costs.watermark();
-  prediction.assumptions = assumptions_of(plan, prediction, step, overhead.has_value(),
-                                          costs.op_basis(plan.cluster.instance.node.device));
+  prediction.assumptions = assumptions_of(plan, prediction, step, overhead.has_value(), costs);
   return result;
 }
 
@@ -150,10 +181,35 @@ Result<PredictedPlan> predict_post_local(const LoweredPlan& lowered, const Plan&
   return result;
 }
 
+/// Every rank computes the same share and waits for the others: the step is that of the slowest
+/// group, the bill that of all nodes.
+Result<PredictedPlan> predict_mixed(const ModelGraph& model, const Plan& plan,
+                                    const CostSource& costs) {
+  std::optional<PredictedPlan> slowest;
+  std::string holder;
+  for (ClusterSpec& view : views_by_group(plan.cluster)) {
+    Plan own = plan;
+    own.cluster = std::move(view);
+    // The whole bill, whichever group sets the pace.
+    own.cluster.instance.price = DollarsPerHour(plan.cluster.price().value() / own.cluster.nodes);
+    PLUTO_ASSIGN_AT(own.cluster.instance.name, auto predicted, predict(model, own, costs));
+    const auto& step = predicted.prediction.step_time.p50;
+    if (slowest && step <= slowest->prediction.step_time.p50) continue;
+    slowest = std::move(predicted);
+    holder = own.cluster.instance.name;
+  }
+  auto& sentences = slowest->prediction.assumptions;
+  sentences.insert(sentences.begin(),
+                   fmt::format("all ranks wait for those of {}, the slowest of {} types of nodes",
+                               holder, plan.cluster.more.size() + 1));
+  return std::move(*slowest);
+}
+
 }  // namespace
 
 Result<PredictedPlan> predict(const ModelGraph& model, const Plan& plan, const CostSource& costs) {
   PLUTO_TRY(validate(plan));
+  if (!plan.cluster.more.empty()) return predict_mixed(model, plan, costs);
   if (plan.layout.pipeline > 1) {
     PLUTO_ASSIGN(const auto pipeline, lower_pipeline(model, plan));
     return predict(pipeline, plan, costs);

@@ -27,6 +27,8 @@ struct PredictedPlan {
 /// Formula, odds:   P(deadline) = Phi((ln D - ln T) / sigma), P(budget) likewise of the price.
 /// Price and time are the same random
 ///   number, so P(both) = min(P(deadline), P(budget)). p_both is set when both limits are.
+/// Formula, nodes of several types: each type is simulated as if all ranks were of it, behind the
+///   slowest of all links (views_by_group); the step is the slowest's, the price that of all nodes.
 /// Source: lognormal errors as Srifty 2020 reports them; MLPerf reference runs for kRunSpread.
 /// Local steps: the step is the mean between two averages; post-local plans: the mean over the run
 /// of the two kinds of steps, weighted by their number, ceil(synchronous_samples / global_batch) of

@@ -23,6 +23,7 @@ class Mixer {
     state_ ^= state_ >> 31;
   }
   void add(std::int64_t number) { add(static_cast<std::uint64_t>(number)); }
+  void add(RankGroup group) { add(static_cast<std::uint64_t>(group)); }
   void add(bool flag) { add(std::uint64_t{flag}); }
   void add(double number) { add(std::bit_cast<std::uint64_t>(number + 0.0)); }
   void add(const std::vector<std::int64_t>& numbers) {

@@ -33,11 +33,13 @@ Result<SimulatedStep> simulate(const LoweredPlan& lowered, const ClusterSpec& cl
   std::vector<TimedTask> timed;
   timed.reserve(program.tasks.size());
   std::vector<std::size_t> averaging;
+  SimulatedStep step;
   for (auto& task : cost_tasks(lowered, cluster, data, costs)) {
     // Of what does not run in every step, its mean over the steps.
     const double share = task.averages ? 1.0 / program.local.steps : 1.0;
     if (task.averages) averaging.push_back(timed.size());
     tallies.of(task.part).add(task.alone * share, task.relative_spread, task.evidence);
+    if (task.part == TaskPart::kInput) step.input_bound = task.bound;
     timed.push_back(std::move(task.timed));
   }
   const auto& [compute, update, comm, input] = tallies;
@@ -49,14 +51,13 @@ Result<SimulatedStep> simulate(const LoweredPlan& lowered, const ClusterSpec& cl
     run.makespan = (alone * (steps - 1) + run.makespan) / steps;
   }
 
-  SimulatedStep step;
   step.makespan = run.makespan;
   step.compute = compute.total();
   step.update = update.total();
   // Rounding alone can leave a hair below zero.
   step.exposed_comm = std::max(Seconds(0), run.makespan - step.compute - step.update);
   if (comm.total().value() <= 0) step.exposed_comm = Seconds(0);
-  step.exposed_input = std::max(Seconds(0), input.total() - run.makespan);
+  step.exposed_input = exposed_input(data, input.total(), run.makespan);
   step.compute_evidence = compute.weakest();
   step.comm_evidence = comm.weakest();
   step.update_evidence = update.weakest();

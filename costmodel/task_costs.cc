@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "costmodel/collective_time.h"
+#include "plan/groups.h"
 
 namespace pluto {
 namespace {
@@ -84,6 +85,23 @@ double owned_share(const ShardSplit& shards, std::size_t server) {
              : static_cast<double>(range.end - range.begin) / static_cast<double>(shards.elements);
 }
 
+/// A group of all ranks fills node after node; of smaller ones several share a node.
+CollectiveCall call_of(const CollectiveTask& task, const StepProgram& program,
+                       const ClusterSpec& cluster) {
+  CollectiveCall call{.kind = task.kind,
+                      .bytes = task.bytes,
+                      .ranks = task.ranks,
+                      .servers = task.servers,
+                      .algorithm = task.algorithm,
+                      .server_nodes = task.server_nodes};
+  if (task.ranks == program.ranks) return call;
+  const auto placement =
+      placement_of({task.ranks, task.stride}, program.ranks, cluster.instance.node.devices);
+  call.per_node = placement.per_node;
+  call.groups = placement.groups;
+  return call;
+}
+
 }  // namespace
 
 EvidenceTally& TermTallies::of(TaskPart part) {
@@ -137,13 +155,7 @@ std::vector<TaskCost> cost_tasks(const LoweredPlan& lowered, const ClusterSpec& 
         result.push_back(std::move(one));
         continue;
       }
-      const auto cost = costs.collective({.kind = collective->kind,
-                                          .bytes = collective->bytes,
-                                          .ranks = program.ranks,
-                                          .servers = collective->servers,
-                                          .algorithm = collective->algorithm,
-                                          .server_nodes = collective->server_nodes},
-                                         cluster);
+      const auto cost = costs.collective(call_of(*collective, program, cluster), cluster);
       one.averages = lowered.training.phase[collective->op.index()] == OpPhase::kAverage;
       one.timed.direction = collective->direction;
       one.alone = one.timed.duration = cost.time;
@@ -153,12 +165,13 @@ std::vector<TaskCost> cost_tasks(const LoweredPlan& lowered, const ClusterSpec& 
     } else {
       const auto& batch = std::get<BatchTask>(task.payload);
       const Bytes per_sample(batch.bytes.value() / std::max<std::int64_t>(1, program.micro_batch));
-      const auto cost = costs.input_sample(data.source, per_sample);
+      const auto time = input_time(data, per_sample, cluster.instance.node,
+                                   placement_of(cluster, program.ranks).per_node, costs);
       one.part = TaskPart::kInput;
-      one.alone =
-          cost.time * (static_cast<double>(program.micro_batch) / std::max(1, data.readers));
-      one.relative_spread = cost.relative_spread;
-      one.evidence = cost.evidence;
+      one.alone = time.per_sample * static_cast<double>(program.micro_batch);
+      one.relative_spread = time.relative_spread;
+      one.evidence = time.evidence;
+      one.bound = time.bound;
     }
     result.push_back(std::move(one));
   }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "costmodel/cost_source.h"
+#include "costmodel/input_pipeline.h"
 #include "costmodel/schedule.h"
 #include "costmodel/uncertainty.h"
 #include "plan/lowering.h"
@@ -20,6 +21,7 @@ struct TaskCost {
   bool averages = false;  ///< of local steps: runs in each local.steps-th step only
   double relative_spread = 0;
   Evidence evidence = Evidence::kMeasured;
+  InputBound bound = InputBound::kReaders;  ///< of reading
 };
 
 /// In the order of program.tasks. Rules: simulate(). Messages between stages cost nothing here.

@@ -113,7 +113,7 @@ Pass device_time(const TransformerShape& shape, const TransformerPlan& plan, con
   const double depth = h / shape.heads;
   if (plan.attention != AttentionKernel::kScores) {
     // Causal: half of the scores; backward recomputes them: five products instead of two.
-    const double forward = 2 * scores * depth / k.fused_flops_per_second;
+    const double forward = (shape.causal ? 2 : 4) * scores * depth / k.fused_flops_per_second;
     pass.forward += forward;
     pass.backward += 2.5 * forward;
   } else {
@@ -140,6 +140,12 @@ Pass device_time(const TransformerShape& shape, const TransformerPlan& plan, con
 }
 
 }  // namespace
+
+FlopsPerSecond peak_rate(const DeviceSpec& device, TrainPrecision precision) {
+  const double peak = peak_of(device, precision);
+  if (precision != TrainPrecision::kFp8) return FlopsPerSecond(peak);
+  return device.f8_peak.value_or(FlopsPerSecond(2 * peak));
+}
 
 TransformerLayerCost layer_cost(const TransformerShape& shape, const TransformerPlan& plan,
                                 const ClusterSpec& cluster, const TransformerCosts& costs) {

@@ -4,8 +4,8 @@
 
 #include "base/units.h"
 #include "costmodel/transformer_costs.h"
-#include "costmodel/transformer_shape.h"
 #include "plan/cluster.h"
+#include "plan/transformer_shape.h"
 
 namespace pluto {
 
@@ -39,6 +39,10 @@ struct TransformerLayerCost {
   double layer_parameters = 0;      ///< per device
   double embedding_parameters = 0;  ///< per device
 };
+
+/// Dense peak of products in this precision; of 8 bits twice that of bf16 where the datasheet has
+/// no figure. 0: the device does not have it.
+FlopsPerSecond peak_rate(const DeviceSpec& device, TrainPrecision precision);
 
 /// Precondition: check(shape, plan), and the cluster has plan.devices() devices.
 TransformerLayerCost layer_cost(const TransformerShape& shape, const TransformerPlan& plan,

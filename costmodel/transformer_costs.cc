@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/document.h"
 
 namespace pluto {
@@ -36,6 +38,13 @@ Result<TransformerCostTable> TransformerCostTable::load(const std::string& path)
   TransformerCostTable table;
   PLUTO_ASSIGN(table.common_.step_spread, positive(reader, "step_spread"));
   table.believed_.step_spread = table.common_.step_spread;
+  PLUTO_ASSIGN(table.common_.layer_spread, positive(reader, "layer_spread"));
+  table.believed_.layer_spread = table.common_.layer_spread;
+  PLUTO_ASSIGN(const Value::Array* fitted, reader.array("fitted_on"));
+  for (const Value& name : *fitted) {
+    if (!name.is_string()) return reader.error("fitted_on", "holds parts of names of devices");
+    table.fitted_on_.push_back(name.as_string());
+  }
   PLUTO_ASSIGN(const Value* constants, reader.object("constants"));
   PLUTO_ASSIGN(auto common, ObjectReader::open(*constants, reader.place("constants")));
   for (std::size_t i = 0; i < kTransformerConstants; ++i) {
@@ -77,6 +86,12 @@ TransformerCosts TransformerCostTable::costs_for(const DeviceSpec& device) const
     costs.value[static_cast<std::size_t>(one.constant)] = one.value;
   }
   return costs;
+}
+
+bool TransformerCostTable::fitted_on(const DeviceSpec& device) const {
+  return std::ranges::any_of(fitted_on_, [&](const std::string& name) {
+    return device.name.find(name) != std::string::npos;
+  });
 }
 
 }  // namespace pluto

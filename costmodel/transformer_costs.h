@@ -41,6 +41,7 @@ struct TransformerCosts {
   std::array<double, kTransformerConstants> value{};
   std::array<double, kTransformerConstants> spread{};  ///< of ln(value), as known beforehand
   double step_spread = 0;                              ///< of ln(measured / predicted) of a step
+  double layer_spread = 0.1;  ///< of ln(measured / predicted) between kinds of layers
   double operator[](TransformerConstant constant) const {
     return value[static_cast<std::size_t>(constant)];
   }
@@ -53,6 +54,9 @@ class TransformerCostTable {
   static Result<TransformerCostTable> load(const std::string& path);
   /// Constants for the first entry whose text the device's name contains; else the common ones.
   TransformerCosts costs_for(const DeviceSpec& device) const;
+  /// Whether measured steps of this device, or of one whose name shares the entry's text, are what
+  /// its constants were fitted to.
+  bool fitted_on(const DeviceSpec& device) const;
   /// What the constants were believed to be before any measured step was seen: the start of every
   /// fit that has to be independent of the shipped tables.
   const TransformerCosts& believed() const { return believed_; }
@@ -66,6 +70,7 @@ class TransformerCostTable {
   TransformerCosts common_;
   TransformerCosts believed_;
   std::vector<Override> overrides_;
+  std::vector<std::string> fitted_on_;  ///< texts that names of devices contain
 };
 
 }  // namespace pluto

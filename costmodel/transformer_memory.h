@@ -2,7 +2,7 @@
 // Memory of a training step of a transformer, by category, for the fullest pipeline stage.
 
 #include "base/units.h"
-#include "costmodel/transformer_shape.h"
+#include "plan/transformer_shape.h"
 
 namespace pluto {
 

@@ -17,13 +17,14 @@ namespace {
 constexpr double kGiga = 1e9;
 constexpr double kMicro = 1e-6;
 constexpr double kGibibyte = 1024.0 * 1024 * 1024;
-constexpr std::array<std::string_view, 30> kColumns = {
-    "cluster",    "layers",        "hidden",         "heads",          "kv_heads",
-    "ffn",        "sequence",      "vocabulary",     "style",          "data",
-    "tensor",     "pipeline",      "context",        "interleave",     "sequence_parallel",
-    "shard",      "micro_batch",   "global_batch",   "recompute",      "precision",
-    "attention",  "overlap_data",  "overlap_tensor", "gradient_bytes", "step_s",
-    "memory_GiB", "allocated_GiB", "outcome",        "note",           "source"};
+constexpr std::array<std::string_view, 32> kColumns = {
+    "cluster",    "layers",           "hidden",         "heads",          "kv_heads",
+    "ffn",        "sequence",         "vocabulary",     "style",          "data",
+    "tensor",     "pipeline",         "context",        "interleave",     "sequence_parallel",
+    "shard",      "micro_batch",      "global_batch",   "recompute",      "precision",
+    "attention",  "overlap_data",     "overlap_tensor", "gradient_bytes", "step_s",
+    "memory_GiB", "allocated_GiB",    "outcome",        "note",           "source",
+    "experts",    "experts_per_token"};
 
 /// Cells of one row; the first error stays.
 class Row {
@@ -38,34 +39,41 @@ class Row {
     const auto cell = table_.text(row_, column);
     if (!cell && fallback) return *fallback;
     const auto value = table_.number(row_, column);
-    if (!value) return fail(column, cell ? "is no number" : "is missing");
-    return *value;
+    if (value) return *value;
+    return fail(column, cell ? fmt::format("'{}' is no number", *cell) : "is missing",
+                "write a plain number, for example 0.25");
   }
   double positive(std::string_view column) {
     const double value = number(column);
-    return error_ || value > 0 ? value : fail(column, "must be positive");
+    if (error_ || value > 0) return value;
+    return fail(column, "must be positive", "write a number above zero");
   }
   int whole(std::string_view column, std::optional<int> fallback = {}) {
     const double value = fallback ? number(column, static_cast<double>(*fallback)) : number(column);
     if (value != std::floor(value) || std::abs(value) > 1e9) {
-      return static_cast<int>(fail(column, "must be a whole number"));
+      return static_cast<int>(
+          fail(column, fmt::format("{} must be a whole number", value), "for example 8"));
     }
     return static_cast<int>(value);
   }
   bool flag(std::string_view column) {
     const int value = whole(column, 0);
-    if (value != 0 && value != 1) fail(column, "must be 0, 1 or empty");
+    if (value != 0 && value != 1) {
+      fail(column, fmt::format("is {}", value), "write 1 for yes, 0 or nothing for no");
+    }
     return value == 1;
   }
   template <class T>
   T word(std::string_view column, std::string_view fallback, Result<T> (*parse)(std::string_view)) {
     auto value = parse(text(column, fallback));
     if (value.ok()) return *value;
-    fail(column, value.error().message);
+    fail(column, value.error().message, value.error().help);
     return {};
   }
-  double fail(std::string_view column, std::string_view why) {
-    if (!error_) error_ = invalid_input(fmt::format("{}: {}: {}", place_, column, why));
+  double fail(std::string_view column, std::string_view why, std::string_view help) {
+    if (!error_) {
+      error_ = invalid_input(fmt::format("{}: {}: {}", place_, column, why), std::string(help));
+    }
     return 1;
   }
   Result<void> finish() const {
@@ -91,6 +99,19 @@ std::optional<Bytes> gibibytes(double amount) {
   return Bytes(static_cast<std::int64_t>(amount * kGibibyte));
 }
 
+std::string unknown_cluster(const std::string& name) {
+  return name.empty() ? "is empty, so where it ran is not known"
+                      : fmt::format("'{}' is not known", name);
+}
+std::string known_clusters(const std::map<std::string, NodeSpec>& nodes) {
+  constexpr std::size_t kMostNames = 12;
+  std::vector<std::string> names;
+  for (const auto& [name, node] : nodes) {
+    if (!name.empty() && names.size() < kMostNames) names.push_back(name);
+  }
+  return fmt::format("for example {}", fmt::join(names, ", "));
+}
+
 TransformerShape read_shape(Row& row) {
   TransformerShape shape =
       TransformerShape::gpt(row.whole("layers"), row.whole("hidden"), row.whole("heads"),
@@ -104,8 +125,10 @@ TransformerShape read_shape(Row& row) {
   } else if (style == "mpt") {
     shape.biases = false;
   } else if (style != "gpt") {
-    row.fail("style", "must be gpt, llama, mpt or empty");
+    row.fail("style", fmt::format("'{}' is no style", style), "write gpt, llama, mpt or nothing");
   }
+  shape.experts = row.whole("experts", 1);
+  shape.experts_per_token = row.whole("experts_per_token", 1);
   return shape;
 }
 
@@ -140,7 +163,8 @@ Result<std::map<std::string, NodeSpec>> read_transformer_nodes(
     const std::string name = row.text("device");
     const auto device = std::ranges::find(devices, name, &DeviceSpec::name);
     if (device == devices.end())
-      row.fail("device", fmt::format("'{}' is not in the catalog", name));
+      row.fail("device", fmt::format("'{}' is not in the catalog", name),
+               "pluto-plan catalog --devices lists them");
     NodeSpec node;
     node.devices = row.whole("devices_per_node");
     node.intra = {"inside the node", Seconds(row.positive("intra_alpha_us") * kMicro),
@@ -160,7 +184,7 @@ Result<std::vector<TransformerRow>> read_transformer_points(
   for (const auto& column : table.columns()) {
     if (std::ranges::find(kColumns, column) == kColumns.end()) {
       return invalid_input(fmt::format("{}:1: unknown column '{}'", path, column),
-                           "data/README.md lists the columns");
+                           fmt::format("columns: {}", fmt::join(kColumns, " ")));
     }
   }
   std::vector<TransformerRow> rows;
@@ -174,13 +198,16 @@ Result<std::vector<TransformerRow>> read_transformer_points(
     one.memory = gibibytes(row.number("memory_GiB", 0.0));
     one.allocated = gibibytes(row.number("allocated_GiB", 0.0));
     const std::string outcome = row.text("outcome", "ran");
-    if (outcome != "ran" && outcome != "oom") row.fail("outcome", "must be oom, ran or empty");
+    if (outcome != "ran" && outcome != "oom") {
+      row.fail("outcome", fmt::format("'{}' is no outcome", outcome), "write oom, ran or nothing");
+    }
     one.out_of_memory = outcome == "oom";
     one.cluster = row.text("cluster");
     one.note = row.text("note");
     one.source = row.text("source");
     const auto node = nodes.find(one.cluster);
-    if (node == nodes.end()) row.fail("cluster", fmt::format("'{}' is not known", one.cluster));
+    if (node == nodes.end())
+      row.fail("cluster", unknown_cluster(one.cluster), known_clusters(nodes));
     PLUTO_TRY(row.finish());
     PLUTO_TRY_AT(row.place(), check(one.point.shape, one.point.plan));
     one.point.cluster.instance.name = one.cluster;

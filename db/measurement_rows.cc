@@ -15,6 +15,7 @@ std::string subject_of(const InputMeasurement& input) { return input.source; }
 std::string subject_of(const ProcessMeasurement&) { return "process"; }
 std::string subject_of(const StepMeasurement& step) { return to_hex(step.plan); }
 std::string subject_of(const ConvergencePoint& point) { return to_hex(point.plan); }
+std::string subject_of(const TransformerStepMeasurement& one) { return to_text(one.shape); }
 
 const Timing* timing_of(const OpMeasurement& op) { return &op.time; }
 const Timing* timing_of(const CollectiveMeasurement& collective) { return &collective.time; }
@@ -22,6 +23,7 @@ const Timing* timing_of(const InputMeasurement& input) { return &input.time_per_
 const Timing* timing_of(const StepMeasurement& step) { return &step.step; }
 const Timing* timing_of(const ProcessMeasurement&) { return nullptr; }
 const Timing* timing_of(const ConvergencePoint&) { return nullptr; }
+const Timing* timing_of(const TransformerStepMeasurement& one) { return &one.step; }
 
 // The table of a kind: how to write it, how to read it, and both directions of the columns after
 // the id.
@@ -147,6 +149,29 @@ struct Table<ConvergencePoint> {
     point.samples = row.integer(1);
     point.loss = row.number(2);
     if (!row.is_null(3)) point.accuracy = row.number(3);
+    return {};
+  }
+};
+
+template <>
+struct Table<TransformerStepMeasurement> {
+  static constexpr const char* kInsert = "INSERT INTO transformer_steps VALUES (?, ?, ?, ?)";
+  static constexpr const char* kSelect =
+      "SELECT shape, layout, cluster FROM transformer_steps WHERE measurement = ?";
+  static void bind(Statement& row, const TransformerStepMeasurement& one) {
+    row.bind(2, to_json(to_value(one.shape), true))
+        .bind(3, to_json(to_value(one.plan), true))
+        .bind(4, to_json(to_value(one.cluster), true));
+  }
+  static Result<void> read(const Statement& row, const std::string& /*subject*/, const Timing& time,
+                           TransformerStepMeasurement& one) {
+    PLUTO_ASSIGN(const Value shape, parse_json(row.text(0), "shape"));
+    PLUTO_ASSIGN(one.shape, transformer_shape_from_value(shape, "shape"));
+    PLUTO_ASSIGN(const Value layout, parse_json(row.text(1), "layout"));
+    PLUTO_ASSIGN(one.plan, transformer_plan_from_value(layout, "layout"));
+    PLUTO_ASSIGN(const Value cluster, parse_json(row.text(2), "cluster"));
+    PLUTO_ASSIGN(one.cluster, cluster_from_value(cluster, "cluster"));
+    one.step = time;
     return {};
   }
 };

@@ -88,7 +88,17 @@ CREATE TABLE runs (
 );
 )sql";
 
-constexpr const char* kMigrations[] = {kFirst};
+// Version 2: steps of transformers that other programs trained. The three documents are JSON.
+constexpr const char* kTransformerSteps = R"sql(
+CREATE TABLE transformer_steps (
+  measurement INTEGER PRIMARY KEY REFERENCES measurements (id) ON DELETE CASCADE,
+  shape TEXT NOT NULL,
+  layout TEXT NOT NULL,
+  cluster TEXT NOT NULL
+);
+)sql";
+
+constexpr const char* kMigrations[] = {kFirst, kTransformerSteps};
 
 }  // namespace
 

@@ -194,6 +194,8 @@ Result<StoreSummary> Store::summary() const {
   PLUTO_ASSIGN(summary.processes, connection.integer("SELECT count(*) FROM processes"));
   PLUTO_ASSIGN(summary.steps, connection.integer("SELECT count(*) FROM steps"));
   PLUTO_ASSIGN(summary.convergence, connection.integer("SELECT count(*) FROM convergence"));
+  PLUTO_ASSIGN(summary.transformer_steps,
+               connection.integer("SELECT count(*) FROM transformer_steps"));
   PLUTO_ASSIGN(summary.plans, connection.integer("SELECT count(*) FROM plans"));
   PLUTO_ASSIGN(summary.runs, connection.integer("SELECT count(*) FROM runs"));
   PLUTO_ASSIGN(Statement devices,

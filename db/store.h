@@ -31,7 +31,7 @@ struct StoreSummary {
   std::string path, journal_mode;  ///< "wal", or "delete" where the file system does not allow it
   int schema_version = 0;
   std::int64_t operators = 0, collectives = 0, inputs = 0, processes = 0, steps = 0,
-               convergence = 0, plans = 0, runs = 0;
+               convergence = 0, transformer_steps = 0, plans = 0, runs = 0;
   std::vector<std::string> devices;  ///< device fingerprints present
 };
 

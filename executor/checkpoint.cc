@@ -286,12 +286,25 @@ std::uint64_t trajectory_fingerprint(const Plan& plan) {
   kept.model = {};  // its fingerprint stays
   kept.data.path.reset();
   kept.data.readers = 1;
+  kept.data.queue = DataChoice{}.queue;
+  kept.data.stored_sample.reset();
+  kept.data.sample_time.reset();
+  kept.data.storage.reset();
+  kept.checkpoint_every = 0;
   kept.cluster = {};
   kept.backend.clear();
   kept.threads_per_rank = 1;
   kept.layout = {};
   kept.micro_batch = kept.global_batch;
   kept.accumulation = 1;
+  kept.pipeline = {};
+  kept.sequence_parallel = false;
+  kept.expert = 1;
+  kept.sharded.clear();
+  kept.shard = 0;
+  kept.recompute = Recompute::kNone;
+  kept.server_nodes = 0;
+  kept.priority = false;
   kept.fuse = true;
   kept.buckets.clear();
   kept.servers.clear();

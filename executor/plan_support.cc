@@ -14,6 +14,17 @@ Error not_run(const std::string& field, const std::string& value, const std::str
 }  // namespace
 
 Result<void> check_runnable(const Plan& plan) {
+  const auto above_one = [](const char* field, int value) -> Result<void> {
+    if (value <= 1) return {};
+    return not_run(field, fmt::format("{}", value), fmt::format("{}: 1", field));
+  };
+  PLUTO_TRY(above_one("layout.tensor", plan.layout.tensor));
+  PLUTO_TRY(above_one("layout.context", plan.layout.context));
+  PLUTO_TRY(above_one("layout.pipeline", plan.layout.pipeline));
+  PLUTO_TRY(above_one("expert", plan.expert));
+  if (!plan.sharded.empty() && plan.layout.data > 1) {
+    return not_run("sharded", plan.sharded.front(), "sharded: []");
+  }
   if (plan.shard > 0) return not_run("shard", fmt::format("{}", plan.shard), "shard: 0");
   if (plan.server_nodes > 0) {
     return not_run("server_nodes", fmt::format("{}", plan.server_nodes),

@@ -150,6 +150,17 @@ class GraphBuilder {
   std::optional<Error> error_;
 };
 
+/// A parameter of which each rank of a group keeps a part: of every piece of `axis` (in this order)
+/// rank r of `parts` has the r-th of `parts` equal lengths, and joins them. Fused queries, keys and
+/// values are three pieces.
+struct ParameterShard {
+  std::string parameter;
+  RankGroup group = RankGroup::kTensor;
+  std::int64_t axis = 0, parts = 1;
+  std::vector<std::int64_t> pieces;  ///< lengths along the axis of the whole parameter
+  bool operator==(const ParameterShard&) const = default;
+};
+
 /// What is trained, before any training op exists.
 struct ModelGraph {
   std::string name;
@@ -158,6 +169,7 @@ struct ModelGraph {
   TensorId labels;  ///< invalid when the model has no loss (an imported inference graph)
   TensorId logits;  ///< the model's answer, for evaluation
   TensorId loss;    ///< mean over the micro-batch; invalid when there is none
+  std::vector<ParameterShard> shards = {};  ///< of the model of one rank: what it has a part of
 };
 
 /// Number of trained elements.

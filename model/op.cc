@@ -63,11 +63,22 @@ constexpr std::array<const char*, kOpKindCount> kKindNames = {"conv2d",
                                                               "average",
                                                               "send",
                                                               "receive",
-                                                              "stage_reduce"};
+                                                              "stage_reduce",
+                                                              "group_copy",
+                                                              "group_all_reduce",
+                                                              "group_all_gather",
+                                                              "group_reduce_scatter",
+                                                              "group_all_to_all",
+                                                              "group_part",
+                                                              "group_place",
+                                                              "group_first"};
 
 constexpr std::array<const char*, 4> kPassNames = {"forward", "backward", "backward_data",
                                                    "backward_weight"};
 
+constexpr std::array<const char*, 4> kGroupNames = {"tensor", "context", "data", "expert"};
+
+std::string write(RankGroup value) { return to_text(value); }
 std::string write(std::int64_t value) { return fmt::format("{}", value); }
 std::string write(bool value) { return value ? "1" : "0"; }
 std::string write(const std::string& value) { return value; }
@@ -81,6 +92,11 @@ std::string write(double value) {
   return {buffer.data(), end};
 }
 
+bool read(std::string_view text, RankGroup& value) {
+  const auto group = parse_rank_group(text);
+  if (group) value = *group;
+  return group.ok();
+}
 bool read(std::string_view text, std::int64_t& value) {
   const auto number = parse_integer(text);
   if (number) value = *number;
@@ -121,6 +137,16 @@ Result<OpKind> parse_op_kind(std::string_view text) {
   const auto nearest = nearest_word(text, {kKindNames.begin(), kKindNames.end()});
   return invalid_input(fmt::format("unknown op kind '{}'", text),
                        nearest ? fmt::format("did you mean '{}'?", *nearest) : std::string());
+}
+
+const char* to_text(RankGroup group) { return kGroupNames[static_cast<std::size_t>(group)]; }
+
+Result<RankGroup> parse_rank_group(std::string_view text) {
+  for (std::size_t i = 0; i < kGroupNames.size(); ++i) {
+    if (text == kGroupNames[i]) return static_cast<RankGroup>(i);
+  }
+  return invalid_input(fmt::format("unknown group of ranks '{}'", text),
+                       "groups: tensor, context, data, expert");
 }
 
 const char* to_text(OpPass pass) { return kPassNames[static_cast<std::size_t>(pass)]; }
@@ -202,6 +228,15 @@ OpAttrs default_attrs(OpKind kind) {
     case OpKind::kReceive:
     case OpKind::kStageReduce:
       return StageAttrs{};
+    case OpKind::kGroupCopy:
+    case OpKind::kGroupAllReduce:
+    case OpKind::kGroupAllGather:
+    case OpKind::kGroupReduceScatter:
+    case OpKind::kGroupAllToAll:
+    case OpKind::kGroupPart:
+    case OpKind::kGroupPlace:
+    case OpKind::kGroupFirst:
+      return GroupAttrs{};
     case OpKind::kGlobalAvgPool:
     case OpKind::kRelu:
     case OpKind::kGelu:

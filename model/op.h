@@ -35,11 +35,18 @@ enum class OpKind : std::uint8_t {
   kFactorPush, kPack, kUnpack, kReduceScatter, kParameterGather, kAverage,
   // between pipeline stages
   kSend, kReceive, kStageReduce,
+  // between the ranks that split one model
+  kGroupCopy, kGroupAllReduce, kGroupAllGather, kGroupReduceScatter, kGroupAllToAll, kGroupPart, kGroupPlace,
+  kGroupFirst,
 };
 // clang-format on
-constexpr std::size_t kOpKindCount = static_cast<std::size_t>(OpKind::kStageReduce) + 1;
+constexpr std::size_t kOpKindCount = static_cast<std::size_t>(OpKind::kGroupFirst) + 1;
 const char* to_text(OpKind kind);  ///< "conv2d", "softmax_cross_entropy", ...
 Result<OpKind> parse_op_kind(std::string_view text);
+
+/// "tensor", "context", "data", "expert"
+const char* to_text(RankGroup group);
+Result<RankGroup> parse_rank_group(std::string_view text);
 
 /// Which computation of a kind a node is. Dense kinds have two backward nodes, so that a weight
 /// gradient can leave while the data gradient is computed; the others have one.

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "model/group_attrs.h"
 #include "model/pass_attrs.h"
 
 namespace pluto {
@@ -153,10 +154,11 @@ struct ScaleAttrs {  // cosine similarity
 };
 // clang-format on
 
-using OpAttrs = std::variant<NoAttrs, ConvAttrs, LinearAttrs, MatMulAttrs, MoeAttrs, PoolAttrs,
-                             BatchNormAttrs, LrnAttrs, NormAttrs, DropoutAttrs, AddAttrs, AxisAttrs,
-                             SplitAttrs, SliceAttrs, ReshapeAttrs, TransposeAttrs, AttentionAttrs,
-                             RotaryAttrs, RecurrentAttrs, EmbeddingAttrs, ScaleAttrs, CastAttrs,
-                             SgdAttrs, AdamAttrs, CommAttrs, StageAttrs, WireAttrs, AverageAttrs>;
+using OpAttrs =
+    std::variant<NoAttrs, ConvAttrs, LinearAttrs, MatMulAttrs, MoeAttrs, PoolAttrs, BatchNormAttrs,
+                 LrnAttrs, NormAttrs, DropoutAttrs, AddAttrs, AxisAttrs, SplitAttrs, SliceAttrs,
+                 ReshapeAttrs, TransposeAttrs, AttentionAttrs, RotaryAttrs, RecurrentAttrs,
+                 EmbeddingAttrs, ScaleAttrs, CastAttrs, SgdAttrs, AdamAttrs, CommAttrs, StageAttrs,
+                 WireAttrs, AverageAttrs, GroupAttrs>;
 
 }  // namespace pluto

@@ -85,6 +85,14 @@ Result<void> Operands::parameter(std::size_t i, const Shape& expected, const cha
       fmt::format("operand {} ({}) has a batch axis, expected none", i, names_[i]));
 }
 
+Result<void> Operands::affine(std::size_t i, const Shape& expected, const char* layout) const {
+  if (types_[i].dtype != DType::kF32) return parameter(i, expected, layout);
+  PLUTO_TRY(shape(i, expected, layout));
+  if (types_[i].batch_multiple == 0) return {};
+  return invalid_input(
+      fmt::format("operand {} ({}) has a batch axis, expected none", i, names_[i]));
+}
+
 Result<void> check_attr(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
   if (value >= low && value <= high) return {};
   if (high == 1 << 30) {

@@ -39,6 +39,8 @@ class Operands {
   Result<void> activation(std::size_t i, const Shape& expected, const char* layout) const;
   /// Parameter beside operand 0: this shape, operand 0's element type, no batch axis.
   Result<void> parameter(std::size_t i, const Shape& expected, const char* layout) const;
+  /// Scale or shift of a normalisation: as parameter(), or in f32 beside a 16-bit operand 0.
+  Result<void> affine(std::size_t i, const Shape& expected, const char* layout) const;
   /// "operand i (name) is TYPE, expected ..."
   Error wrong(std::size_t i, const std::string& expected) const;
 

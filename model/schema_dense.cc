@@ -196,9 +196,13 @@ Result<Types> infer_moe(const OpAttrs& attrs, std::span<const TensorType> inputs
   PLUTO_TRY(in.rank(0, 2, "T,D"));
   const std::int64_t width = in[0].shape[1];
   PLUTO_TRY(in.parameter(1, {{a.experts, width}}, "experts, width"));
-  PLUTO_TRY(in.parameter(2, {{a.experts, a.intermediate, width}}, "experts, intermediate, width"));
-  PLUTO_TRY(in.parameter(3, {{a.experts, a.intermediate, width}}, "experts, intermediate, width"));
-  PLUTO_TRY(in.parameter(4, {{a.experts, width, a.intermediate}}, "experts, width, intermediate"));
+  // Of experts spread over ranks: the weights of the own ones.
+  const Shape& gate = in[2].shape;
+  const std::int64_t own =
+      gate.rank() == 3 && gate[0] > 0 && a.experts % gate[0] == 0 ? gate[0] : a.experts;
+  PLUTO_TRY(in.parameter(2, {{own, a.intermediate, width}}, "experts, intermediate, width"));
+  PLUTO_TRY(in.parameter(3, {{own, a.intermediate, width}}, "experts, intermediate, width"));
+  PLUTO_TRY(in.parameter(4, {{own, width, a.intermediate}}, "experts, width, intermediate"));
   return Types{in[0]};
 }
 
@@ -209,7 +213,8 @@ Result<Types> infer_moe(const OpAttrs& attrs, std::span<const TensorType> inputs
 //             data and a weight product for the router, 4 D E, and each of the three, 12 D I; per I
 //             the derivative of silu 8, products 3, the gradient of the probability 2; per D the
 //             scaled dy and the sum of dx; softmax 4 k
-// Weights of experts that no token chose are not read: tokens times k experts at most are.
+// Weights of experts that no token chose are not read: tokens times k experts at most are. A rank
+// that has a part of the experts computes that part of the choices.
 OpWork work_moe(OpPass pass, const OpAttrs& attrs, std::span<const TensorType> inputs,
                 std::span<const TensorType> outputs, std::int64_t micro_batch) {
   const WorkOperands operands{pass, inputs, outputs, micro_batch};
@@ -218,16 +223,18 @@ OpWork work_moe(OpPass pass, const OpAttrs& attrs, std::span<const TensorType> i
   const double width = last_dim(operands.input(x));
   const double tokens = operands.input_elements(x) / width;
   const double experts = static_cast<double>(a.experts), chosen = static_cast<double>(a.top_k);
+  const double own = std::max(1.0, dim(operands.input(x + 2), 0));
+  const double done = chosen * std::min(1.0, own / std::max(1.0, experts));
   const double inner = static_cast<double>(a.intermediate);
   const double router = 2 * width * experts + experts + 5 * chosen;
-  const double forward = router + chosen * (6 * width * inner + 5 * inner + 2 * width);
+  const double forward = router + done * (6 * width * inner + 5 * inner + 2 * width);
   const double backward = router + 4 * width * experts + 4 * chosen +
-                          chosen * (16 * width * inner + 18 * inner + 2 * width);
+                          done * (16 * width * inner + 18 * inner + 2 * width);
   OpWork work = operands.work(tokens * (operands.forward() ? forward : backward));
-  const double touched = std::min(experts, tokens * chosen);
+  const double touched = std::min(own, tokens * done);
   for (std::size_t i = x + 2; i < operands.inputs.size(); ++i) {
     const double all = static_cast<double>(operands.input_bytes(i).value());
-    const double untouched = all * (1 - touched / std::max(experts, 1.0));
+    const double untouched = all * (1 - touched / own);
     work.read -= Bytes(static_cast<std::int64_t>(untouched));
   }
   return work;

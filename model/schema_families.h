@@ -19,5 +19,6 @@ std::vector<OpSchema> loss_schemas();      ///< softmax_cross_entropy bce_with_l
 std::vector<OpSchema> stage_schemas();     ///< send receive stage_reduce
 std::vector<OpSchema>
 training_schemas();  ///< cast accumulate sgd adam all_reduce server_push server_pull factor_gather
+std::vector<OpSchema> group_schemas();  ///< group_copy ... group_first
 
 }  // namespace pluto

@@ -20,8 +20,8 @@ Result<Types> infer_batch_norm(const OpAttrs& attrs, std::span<const TensorType>
   PLUTO_TRY(in.floating(0));
   PLUTO_TRY(in.at_least_rank(0, 1, "C, ..."));
   const Shape channels{{in[0].shape[0]}};
-  PLUTO_TRY(in.parameter(1, channels, "channels"));
-  PLUTO_TRY(in.parameter(2, channels, "channels"));
+  PLUTO_TRY(in.affine(1, channels, "channels"));
+  PLUTO_TRY(in.affine(2, channels, "channels"));
   return Types{in[0], statistic(channels, 0), statistic(channels, 0)};
 }
 
@@ -82,7 +82,7 @@ Result<Types> infer_row_norm(const OpAttrs& attrs, std::span<const TensorType> i
   PLUTO_TRY(in.floating(0));
   PLUTO_TRY(in.at_least_rank(0, 1, "..., D"));
   for (std::size_t i = 1; i < in.size(); ++i)
-    PLUTO_TRY(in.parameter(i, {{in[0].shape.dims.back()}}, "width"));
+    PLUTO_TRY(in.affine(i, {{in[0].shape.dims.back()}}, "width"));
   Shape rows = in[0].shape;
   rows.dims.pop_back();
   Types types = {in[0]};

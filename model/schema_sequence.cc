@@ -40,7 +40,9 @@ Result<Types> infer_attention(const OpAttrs& attrs, std::span<const TensorType> 
   PLUTO_TRY(in.rank(0, 2, "T, heads*d"));
   const Shape& q = in[0].shape;
   if (q[1] % a.heads != 0) return in.wrong(0, fmt::format("a width that {} heads divide", a.heads));
-  const Shape key{{q[0], q[1] / a.heads * a.kv_heads}};
+  // Of a part of the sequence: the keys and values of all of it.
+  const bool whole = in[1].shape.rank() == 2 && in[1].shape[0] % q[0] == 0;
+  const Shape key{{whole ? in[1].shape[0] : q[0], q[1] / a.heads * a.kv_heads}};
   PLUTO_TRY(in.activation(1, key, "T, kv_heads*d"));
   PLUTO_TRY(in.activation(2, key, "T, kv_heads*d"));
   return Types{in[0], statistic({{a.heads, q[0]}}, in[0].batch_multiple)};
@@ -50,16 +52,18 @@ Result<Types> infer_attention(const OpAttrs& attrs, std::span<const TensorType> 
 // of 5 per pair with one for the scale. Backward: five products (the scores again, dv, dp, dq, dk)
 // and 6 per pair (probabilities from lse 3, ds 3), besides the row sums of dy * y. Key/value heads
 // shared by grouped queries save traffic, not FLOPs. Causal: half of the T * T pairs; the T / 2 of
-// the diagonal's own half are left out, as in published counts.
+// the diagonal's own half are left out, as in published counts. Queries of a part of the sequence
+// see half of the keys on average (parts that are dealt out in pairs from both ends do exactly).
 OpWork work_attention(OpPass pass, const OpAttrs& attrs, std::span<const TensorType> inputs,
                       std::span<const TensorType> outputs, std::int64_t micro_batch) {
   const WorkOperands operands{pass, inputs, outputs, micro_batch};
   const auto& a = std::get<AttentionAttrs>(attrs);
   const TensorType& q = operands.input(operands.forward() ? 0 : 1);
   const double length = dim(q, 0), width = dim(q, 1);
+  const double keys = dim(operands.input(operands.forward() ? 1 : 2), 0);
   const double samples = static_cast<double>(q.samples(micro_batch));
   // Per query position and key position: `width` is heads * d.
-  const double pairs = samples * length * length * (a.causal ? 0.5 : 1);
+  const double pairs = samples * length * keys * (a.causal ? 0.5 : 1);
   const double heads = static_cast<double>(a.heads);
   if (operands.forward()) return operands.work(pairs * (2 * 2 * width + 6 * heads));
   return operands.work(pairs * (5 * 2 * width + 6 * heads) + 2 * operands.input_elements(0));

@@ -1,10 +1,12 @@
 #include "plan/bucket_slots.h"
 
+#include "plan/groups.h"
+
 namespace pluto {
 
 std::vector<BucketSlot> bucket_slots(const TrainingGraph& training, const Plan& plan) {
   std::vector<BucketSlot> slots;
-  if (plan.layout.data == 1) return slots;
+  if (sync_group(plan.layout).ranks == 1) return slots;
   for (std::size_t b = 0; b < plan.buckets.size(); ++b) {
     const std::size_t first = slots.size();
     std::int64_t offset = 0;
@@ -36,7 +38,7 @@ int owners_of(const Plan& plan, std::size_t bucket) {
     case SyncMethod::kFactorServer:
       return 1;
     default:
-      return plan.layout.data;
+      return sync_group(plan.layout).ranks;
   }
 }
 

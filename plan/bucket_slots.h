@@ -10,13 +10,14 @@
 namespace pluto {
 
 /// Of TrainingGraph::trained, in that order. Precondition: `training` is what lower() made of the
-/// plan, so trained follows the plan's buckets. Empty without buckets.
+/// plan, so trained follows the plan's buckets. Empty without buckets. Parameters that the data
+/// ranks share out are in no bucket and come last in trained: there are fewer slots than those.
 std::vector<BucketSlot> bucket_slots(const TrainingGraph& training, const Plan& plan);
 
 /// The bucket a node belongs to: of communication, pack and unpack by their attributes.
 std::optional<std::size_t> bucket_of(const Op& op);
 
-/// How many ranks own a shard of what the bucket sends: its servers, or all data ranks.
+/// How many ranks own a shard of what the bucket sends: its servers, or all ranks.
 int owners_of(const Plan& plan, std::size_t bucket);
 
 /// Position in Plan::servers of the one that multiplies the factors of a factor_server bucket:

@@ -1,5 +1,8 @@
 #include "plan/cluster.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <array>
 
 #include "plan/document_parts.h"
@@ -103,6 +106,9 @@ Result<NodeSpec> read_node(ObjectReader& reader) {
   PLUTO_ASSIGN(node.devices, read_int(reader, "devices"));
   PLUTO_ASSIGN(node.intra, read_member(reader, "intra", read_link));
   PLUTO_ASSIGN(node.network, read_member(reader, "network", read_link));
+  if (reader.optional("cores") != nullptr) {
+    PLUTO_ASSIGN(node.cores, read_int(reader, "cores"));
+  }
   return node;
 }
 
@@ -133,6 +139,7 @@ Value to_value(const InstanceType& instance) {
       .set("devices", instance.node.devices)
       .set("intra", to_value(instance.node.intra))
       .set("network", to_value(instance.node.network));
+  if (instance.node.cores > 0) node.set("cores", instance.node.cores);
   Value value = Value::object();
   value.set("name", instance.name)
       .set("node", std::move(node))
@@ -145,7 +152,41 @@ Value to_value(const InstanceType& instance) {
 Value to_value(const ClusterSpec& cluster) {
   Value value = Value::object();
   value.set("instance", to_value(cluster.instance)).set("nodes", cluster.nodes);
+  if (cluster.more.empty()) return value;
+  Value more = Value::array();
+  for (const NodeGroup& group : cluster.more) {
+    Value one = Value::object();
+    one.set("instance", to_value(group.instance)).set("nodes", group.nodes);
+    more.push_back(std::move(one));
+  }
+  value.set("more", std::move(more));
   return value;
+}
+
+std::vector<ClusterSpec> views_by_group(const ClusterSpec& cluster) {
+  if (cluster.more.empty()) return {cluster};
+  std::vector<NodeGroup> groups = {{cluster.instance, cluster.nodes}};
+  groups.insert(groups.end(), cluster.more.begin(), cluster.more.end());
+  LinkSpec intra = groups.front().instance.node.intra;
+  LinkSpec network = groups.front().instance.node.network;
+  const auto keep_slowest = [](LinkSpec& slowest, const LinkSpec& other) {
+    if (other.bandwidth.value() < slowest.bandwidth.value()) slowest = other;
+    slowest.alpha = std::max(slowest.alpha, other.alpha);
+  };
+  for (const NodeGroup& group : groups) {
+    keep_slowest(intra, group.instance.node.intra);
+    keep_slowest(network, group.instance.node.network);
+  }
+  std::vector<ClusterSpec> views;
+  for (const NodeGroup& group : groups) {
+    ClusterSpec view{group.instance, 1};
+    const int devices = std::max(1, group.instance.node.devices);
+    view.nodes = (cluster.devices() + devices - 1) / devices;
+    view.instance.node.intra = intra;
+    view.instance.node.network = network;
+    views.push_back(std::move(view));
+  }
+  return views;
 }
 
 Result<InstanceType> instance_from_value(const Value& value, const std::string& where) {
@@ -160,6 +201,18 @@ Result<ClusterSpec> cluster_from_value(const Value& value, const std::string& wh
   ClusterSpec cluster;
   PLUTO_ASSIGN(cluster.instance, read_member(reader, "instance", read_instance));
   PLUTO_ASSIGN(cluster.nodes, read_int(reader, "nodes"));
+  if (reader.optional("more") != nullptr) {
+    PLUTO_ASSIGN(const Value::Array* more, reader.array("more"));
+    for (std::size_t i = 0; i < more->size(); ++i) {
+      PLUTO_ASSIGN(ObjectReader one,
+                   ObjectReader::open((*more)[i], fmt::format("{}[{}]", reader.place("more"), i)));
+      NodeGroup group;
+      PLUTO_ASSIGN(group.instance, read_member(one, "instance", read_instance));
+      PLUTO_ASSIGN(group.nodes, read_int(one, "nodes"));
+      PLUTO_TRY(one.finish());
+      cluster.more.push_back(std::move(group));
+    }
+  }
   PLUTO_TRY(reader.finish());
   return cluster;
 }

@@ -54,6 +54,7 @@ struct NodeSpec {
   int devices = 1;
   LinkSpec intra;
   LinkSpec network;
+  int cores = 0;  ///< processor threads of the host; 0: unknown
   bool operator==(const NodeSpec&) const = default;
 };
 
@@ -68,18 +69,40 @@ struct InstanceType {
   bool operator==(const InstanceType&) const = default;
 };
 
-/// Whole nodes of one instance type. Rank r runs on node r / devices.
+/// Whole nodes of one instance type.
+struct NodeGroup {
+  InstanceType instance;
+  int nodes = 1;
+  bool operator==(const NodeGroup&) const = default;
+};
+
+/// Whole nodes of one instance type, or of several. Rank r runs on node r / devices; the ranks of
+/// further groups come after those of the first.
 struct ClusterSpec {
   InstanceType instance;
   int nodes = 1;
-  int devices() const { return nodes * instance.node.devices; }
-  DollarsPerHour price() const { return DollarsPerHour(instance.price.value() * nodes); }
+  std::vector<NodeGroup> more = {};  ///< nodes of other types
+  int devices() const {
+    int sum = nodes * instance.node.devices;
+    for (const NodeGroup& group : more) sum += group.nodes * group.instance.node.devices;
+    return sum;
+  }
+  DollarsPerHour price() const {
+    double sum = instance.price.value() * nodes;
+    for (const NodeGroup& group : more) sum += group.instance.price.value() * group.nodes;
+    return DollarsPerHour(sum);
+  }
   /// The link every collective of `ranks` ranks is bound by: intra within one node, network across.
   const LinkSpec& bottleneck(int ranks) const {
     return ranks <= instance.node.devices ? instance.node.intra : instance.node.network;
   }
   bool operator==(const ClusterSpec&) const = default;
 };
+
+/// Each group of a cluster as a cluster of its own type that has all the ranks, with the slowest of
+/// the links of all groups: what a rank of that group sees of a collective of all. One element for
+/// a cluster of one type.
+std::vector<ClusterSpec> views_by_group(const ClusterSpec& cluster);
 
 /// JSON forms, units in the keys; docs/plan_format.md lists them. Readers are strict; `where` is
 /// the place of the value in its document (see ObjectReader). Errors: kInvalidInput with that

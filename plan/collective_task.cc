@@ -1,6 +1,7 @@
 #include "plan/collective_task.h"
 
 #include "plan/bucket_slots.h"
+#include "plan/groups.h"
 
 namespace pluto {
 namespace {
@@ -14,8 +15,16 @@ Bytes bytes_of(const Graph& graph, const std::vector<TensorId>& ids, std::int64_
 }  // namespace
 
 bool is_communication(const Op& op) {
-  return std::holds_alternative<CommAttrs>(op.attrs) ||
-         std::holds_alternative<StageAttrs>(op.attrs);
+  switch (op.kind) {
+    case OpKind::kGroupAllReduce:
+    case OpKind::kGroupAllGather:
+    case OpKind::kGroupReduceScatter:
+    case OpKind::kGroupAllToAll:
+      return true;
+    default:
+      return std::holds_alternative<CommAttrs>(op.attrs) ||
+             std::holds_alternative<StageAttrs>(op.attrs);
+  }
 }
 
 CollectiveTask collective_task(const Graph& graph, const Op& op, const Plan& plan,
@@ -27,8 +36,11 @@ CollectiveTask collective_task(const Graph& graph, const Op& op, const Plan& pla
   CollectiveTask task;
   task.op = op.id;
   task.micro_index = micro_index;
-  task.servers = plan.layout.data;
-  if (const auto bucket = bucket_of(op)) {  // messages between stages have none
+  const auto* named = std::get_if<GroupAttrs>(&op.attrs);
+  const GroupShape group = named ? group_shape(plan, named->group) : sync_group(plan.layout);
+  task.ranks = task.servers = group.ranks;
+  task.stride = group.stride;
+  if (const auto bucket = bucket_of(op)) {  // messages between stages and of groups have none
     const BucketPlan& chosen = plan.buckets[*bucket];
     task.servers = owners_of(plan, *bucket);
     if (chosen.method == SyncMethod::kFactorServer) task.server = factor_server(plan, *bucket);
@@ -69,6 +81,22 @@ CollectiveTask collective_task(const Graph& graph, const Op& op, const Plan& pla
     case OpKind::kParameterGather:
       task.kind = CollectiveKind::kAllGather;
       task.bytes = bytes(op.outputs);
+      break;
+    case OpKind::kGroupAllReduce:
+      task.kind = CollectiveKind::kAllReduce;
+      task.bytes = bytes(op.inputs);
+      break;
+    case OpKind::kGroupAllGather:
+      task.kind = CollectiveKind::kAllGather;
+      task.bytes = bytes(op.outputs);
+      break;
+    case OpKind::kGroupReduceScatter:
+      task.kind = CollectiveKind::kReduceScatter;
+      task.bytes = bytes(op.inputs);
+      break;
+    case OpKind::kGroupAllToAll:
+      task.kind = CollectiveKind::kAllToAll;
+      task.bytes = bytes(op.inputs);
       break;
     default:
       task.kind = CollectiveKind::kAllReduce;

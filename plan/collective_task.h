@@ -7,6 +7,8 @@
 
 namespace pluto {
 
+/// Whether the node crosses links: nodes of buckets, and of groups but for those that work on their
+/// own part.
 bool is_communication(const Op& op);
 /// The task of a whole node. Precondition: is_communication(op), and its bucket is one of the
 /// plan's. Servers with nodes of their own: what goes to them is kUp, what comes back kDown; all

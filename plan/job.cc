@@ -101,6 +101,14 @@ Result<void> read_data(ObjectReader& reader, TrainingJob& job) {
   PLUTO_ASSIGN(job.data.samples, reader.optional_integer("samples"));
   PLUTO_ASSIGN(const std::optional<int> readers, optional_int(reader, "readers"));
   job.data.readers = readers.value_or(job.data.readers);
+  PLUTO_ASSIGN(const std::optional<int> queue, optional_int(reader, "queue"));
+  job.data.queue = queue.value_or(job.data.queue);
+  PLUTO_ASSIGN(const auto stored, reader.optional_integer("stored_bytes"));
+  if (stored) job.data.stored_sample = Bytes(*stored);
+  PLUTO_ASSIGN(const auto seconds, reader.optional_number("seconds_per_sample"));
+  if (seconds) job.data.sample_time = Seconds(*seconds);
+  PLUTO_ASSIGN(const auto storage, reader.optional_number("storage_bytes_per_s"));
+  if (storage) job.data.storage = BytesPerSecond(*storage);
   return {};
 }
 
@@ -258,6 +266,14 @@ Result<TrainingJob> job_from_value(const Value& document, const std::string& sou
   // Without a name the job is called after its file.
   PLUTO_ASSIGN(const std::optional<std::string> name, root.optional_string("name"));
   job.name = name.value_or(std::filesystem::path(source).stem().string());
+  PLUTO_ASSIGN(const auto precision, root.optional_string("precision"));
+  if (precision) {
+    PLUTO_ASSIGN_AT(root.place("precision"), job.precision, parse_train_precision(*precision));
+  }
+  PLUTO_ASSIGN(const auto attention, root.optional_string("attention"));
+  if (attention) {
+    PLUTO_ASSIGN_AT(root.place("attention"), job.attention, parse_attention_kernel(*attention));
+  }
   const auto section = [&](std::string_view key, auto read) {
     return read_section(root, key, [&](ObjectReader& reader) { return read(reader, job); });
   };
@@ -277,6 +293,8 @@ Result<TrainingJob> job_from_value(const Value& document, const std::string& sou
     PLUTO_ASSIGN(target.critical_batch, reader.optional_number("critical_batch"));
     return {};
   }));
+  PLUTO_ASSIGN(const auto checkpoint_every, root.optional_integer("checkpoint_every"));
+  job.checkpoint_every = checkpoint_every.value_or(0);
   PLUTO_ASSIGN(const std::optional<std::int64_t> seed, root.optional_integer("seed"));
   if (seed && *seed < 0) return root.error("seed", "must not be negative", "for example seed: 1");
   job.seed = static_cast<std::uint64_t>(seed.value_or(1));

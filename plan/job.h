@@ -12,6 +12,7 @@
 #include "model/passes/passes.h"
 #include "model/training_graph.h"
 #include "model/zoo.h"
+#include "plan/strategy.h"
 
 namespace pluto {
 
@@ -29,6 +30,11 @@ struct DataChoice {
       path;  ///< folder of the files; default: where the Debian package puts them
   std::optional<std::int64_t> samples;  ///< default: all; synthetic needs it
   int readers = 1;                      ///< reader threads per rank
+  int queue = 1;  ///< micro-batches read ahead of the step; 0: reading waits for the step
+  std::optional<Bytes> stored_sample = {};  ///< a sample as it is stored; default: as its tensors
+  std::optional<Seconds> sample_time = {};  ///< of one reader for a sample; default: as measured
+  std::optional<BytesPerSecond> storage =
+      {};  ///< what the storage gives one node; default: no bound
   bool operator==(const DataChoice&) const = default;
 };
 
@@ -63,6 +69,21 @@ enum class Objective : std::uint8_t { kCost, kTime, kRisk };
 const char* to_text(Objective objective);  ///< "cost", "time", "risk"
 Result<Objective> parse_objective(std::string_view text);
 
+/// What the owner fixes about how the model is spread. Unset: data is what the ranks leave, the
+/// others are 1, off, or chosen.
+struct StrategyChoice {
+  std::optional<int> data, tensor, pipeline, context, interleave;
+  std::optional<int> shard;  ///< ZeRO stage, 0 to 3
+  std::optional<int> nodes;  ///< rented; unset: as many as the ranks need
+  std::optional<bool> sequence_parallel;
+  std::optional<Recompute> recompute;
+  /// Whether anything but the number of nodes is fixed.
+  bool any() const {
+    return data || tensor || pipeline || context || interleave || shard || sequence_parallel ||
+           recompute;
+  }
+};
+
 struct TrainingJob {
   std::string name;
   ModelChoice model;
@@ -79,9 +100,12 @@ struct TrainingJob {
   std::optional<std::int64_t> global_batch;  ///< unset: chosen up to max_global_batch; then that
                                              ///< and critical_batch must be given
   std::optional<std::int64_t> max_global_batch;
-  std::optional<std::int64_t> micro_batch;  ///< unset: chosen
-  std::optional<double> critical_batch;     ///< Bc of E(B) = Emin (1 + B/Bc), in samples
-  LearningRate learning_rate;               ///< peak holds at `learning_rate_batch`
+  std::optional<std::int64_t> micro_batch;          ///< unset: chosen
+  std::optional<double> critical_batch;             ///< Bc of E(B) = Emin (1 + B/Bc), in samples
+  TrainPrecision precision = TrainPrecision::kF32;  ///< of matrix products
+  AttentionKernel attention = AttentionKernel::kFlash;  ///< where the device has a choice
+  StrategyChoice strategy;
+  LearningRate learning_rate;  ///< peak holds at `learning_rate_batch`
   std::optional<std::int64_t> learning_rate_batch;
   std::vector<SyncMethod> allowed_sync = {SyncMethod::kAllReduce, SyncMethod::kParameterServer,
                                           SyncMethod::kSufficientFactor};
@@ -90,6 +114,7 @@ struct TrainingJob {
   std::optional<int> ranks;  ///< fixed; unset: chosen in [1, max_ranks]
   std::optional<int> max_ranks;
   std::optional<DollarsPerHour> local_price;  ///< price of one hour of "local"
+  std::int64_t checkpoint_every = 0;          ///< steps; 0: only at the end
   std::uint64_t seed = 1;
 };
 

@@ -7,6 +7,9 @@
 
 #include "base/fingerprint.h"
 #include "base/text.h"
+#include "model/passes/mixed_precision.h"
+#include "model/passes/shard.h"
+#include "plan/groups.h"
 #include "plan/step_overlap.h"
 #include "plan/task_emitter.h"
 
@@ -18,18 +21,55 @@ constexpr std::int64_t kMaxAccumulation = 65536;
 
 /// What the plan does to the model before it is differentiated.
 Result<ModelGraph> rewritten(const ModelGraph& model, const Plan& plan) {
-  if (!plan.fuse) return model;
-  PLUTO_ASSIGN_AT("fuse", ModelGraph fused, fuse(model));
-  return fused;
+  ModelGraph one = model;
+  if (plan.fuse) {
+    PLUTO_ASSIGN_AT("fuse", one, fuse(one));
+  }
+  PLUTO_ASSIGN_AT("layout.context", one, shard_sequence(one, plan.layout.context));
+  PLUTO_ASSIGN_AT("expert", one, shard_experts(one, plan.expert));
+  PLUTO_ASSIGN_AT("layout.tensor", one,
+                  shard_tensor(one, plan.layout.tensor, plan.sequence_parallel));
+  PLUTO_ASSIGN_AT("sharded", one, shard_layers(one, plan.sharded, plan.layout.data));
+  return mixed_precision(one, element_type(plan.precision));
 }
 
-/// The first strategy of the plan that only closed forms price so far; nullptr: all are lowered.
-const char* not_lowered(const Plan& plan) {
-  if (plan.layout.tensor > 1) return "layout.tensor above 1";
-  if (plan.layout.context > 1) return "layout.context above 1";
-  if (plan.expert > 1) return "expert above 1";
-  if (!plan.sharded.empty()) return "sharded";
-  if (plan.recompute != Recompute::kNone) return "recompute";
+/// The first way to synchronise that is lowered only where every rank trains the whole model;
+/// nullptr: none.
+const char* of_whole_models(const Plan& plan) {
+  if (plan.shard > 0) return "shard above 0";
+  if (plan.local.steps > 1) return "local.steps above 1";
+  if (plan.server_nodes > 0) return "server_nodes above 0";
+  if (plan.priority) return "priority";
+  for (const BucketPlan& bucket : plan.buckets) {
+    if (bucket.method == SyncMethod::kFactorServer) return "method factor_server";
+    if (bucket.wire != DType::kF32) return "wire in 16 bits";
+    if (bucket.chunks > 1) return "chunks above 1";
+  }
+  return nullptr;
+}
+
+/// The first strategy of the plan that only closed forms price so far; empty: all are lowered.
+std::string not_lowered(const Plan& plan) {
+  const bool split = plan.layout.tensor > 1 || plan.layout.context > 1;
+  if (plan.expert > 1 && (plan.expert != plan.layout.data || split)) {
+    return "expert other than the data ranks, or with layout.tensor or layout.context above 1";
+  }
+  if (!plan.sharded.empty() && (split || plan.expert > 1)) {
+    return "sharded with layout.tensor, layout.context or expert above 1";
+  }
+  if (const char* whole = of_whole_models(plan)) {
+    const char* part = plan.layout.pipeline > 1  ? "layout.pipeline above 1"
+                       : plan.layout.tensor > 1  ? "layout.tensor above 1"
+                       : plan.layout.context > 1 ? "layout.context above 1"
+                       : plan.expert > 1         ? "expert above 1"
+                       : !plan.sharded.empty()   ? "sharded"
+                                                 : nullptr;
+    if (part != nullptr) return fmt::format("{} with {}", whole, part);
+  }
+  // Ranks would keep the gathered 16-bit copies of all layers from forward to backward.
+  if (plan.shard == 3 && element_type(plan.precision) != DType::kF32) {
+    return "shard 3 with precision in 16 bits";
+  }
   for (const BucketPlan& bucket : plan.buckets) {
     // A factor's place may be overwritten, under another name, while it is still on its way.
     if (bucket.method == SyncMethod::kFactorServer && plan.server_nodes > 0 &&
@@ -37,18 +77,12 @@ const char* not_lowered(const Plan& plan) {
       return "factor_server on server_nodes with accumulation above 1";
     }
   }
-  if (plan.layout.pipeline > 1) {
-    if (plan.shard > 1) return "shard above 1 with layout.pipeline above 1";
-    if (plan.priority) return "priority with layout.pipeline above 1";
-    if (plan.local.steps > 1) return "local.steps above 1 with layout.pipeline above 1";
-    if (plan.server_nodes > 0) return "server_nodes above 0 with layout.pipeline above 1";
-  }
-  return nullptr;
+  return {};
 }
 
 Result<void> check_supported(const ModelGraph& model, const Plan& plan) {
   PLUTO_TRY_AT("plan", validate(plan));
-  if (const char* strategy = not_lowered(plan)) {
+  if (const std::string strategy = not_lowered(plan); !strategy.empty()) {
     return unsupported(fmt::format("{} is not lowered to tasks yet", strategy));
   }
   if (plan.accumulation > kMaxAccumulation) {
@@ -63,6 +97,14 @@ Result<void> check_supported(const ModelGraph& model, const Plan& plan) {
         "load the model the plan names, with its options, or search again");
   }
   return {};
+}
+
+/// Whether each data rank has its own part of the parameter.
+bool is_shared_out(const ModelGraph& model, const std::string& parameter) {
+  return std::ranges::any_of(model.shards, [&](const ParameterShard& shard) {
+    return shard.parameter == parameter &&
+           (shard.group == RankGroup::kData || shard.group == RankGroup::kExpert);
+  });
 }
 
 Result<std::vector<Bucket>> resolve_buckets(const TrainingGraph& training, const Plan& plan) {
@@ -89,7 +131,7 @@ Result<std::vector<Bucket>> resolve_buckets(const TrainingGraph& training, const
 
 Result<TrainingGraph> with_communication(const TrainingGraph& training,
                                          const std::vector<Bucket>& buckets, const Plan& plan) {
-  const int ranks = plan.layout.data;
+  const int ranks = sync_group(plan.layout).ranks;
   if (plan.local.steps > 1) {
     return average_parameters(training, buckets, ranks, plan.local.block_momentum);
   }
@@ -112,7 +154,8 @@ Result<TrainingGraph> derived(const ModelGraph& transformed, const Plan& plan) {
 
 Result<TrainingGraph> unsynchronized(const ModelGraph& model, const Plan& plan) {
   PLUTO_ASSIGN(const ModelGraph forward, transformed(model, plan));
-  return derived(forward, plan);
+  PLUTO_ASSIGN(const TrainingGraph training, derived(forward, plan));
+  return recompute(training, plan.recompute);
 }
 
 Result<LoweredPlan> lower(const ModelGraph& model, const Plan& plan) {
@@ -133,6 +176,14 @@ Result<LoweredPlan> lower(const TrainingGraph& accumulated, const Plan& plan) {
     if (served && plan.servers.empty()) {
       return invalid_input(fmt::format("plan: buckets[{}] is for servers, but servers is empty", b),
                            "servers: [0]");
+    }
+  }
+  if (plan.layout.tensor > 1) {
+    // A row layer's bias is not a factor of its own rank's product alone.
+    for (const BucketPlan& bucket : plan.buckets) {
+      if (bucket.method != SyncMethod::kSufficientFactor) continue;
+      return unsupported("sufficient_factor with layout.tensor above 1 is not lowered to tasks yet",
+                         "method: all_reduce");
     }
   }
   LoweredPlan lowered;
@@ -156,6 +207,7 @@ Result<std::vector<GradientInfo>> gradient_order(const ModelGraph& model, const 
   std::vector<GradientInfo> order;
   for (const TrainedParameter& trained : training.trained) {
     const Tensor& parameter = training.graph.tensor(trained.parameter);
+    if (is_shared_out(training.model, parameter.name)) continue;
     GradientInfo info;
     info.name = parameter.name;
     info.bytes = parameter.type.bytes(1);

@@ -12,8 +12,9 @@ namespace pluto {
 
 /// The model after the passes the plan asks for, and one step of it.
 struct LoweredPlan {
-  /// fuse -> differentiate -> accumulate_gradients -> insert_sync (shard 3: -> gather_parameters),
-  /// or, with local steps, average_parameters
+  /// fuse -> shard_sequence, shard_experts, shard_tensor, shard_layers -> differentiate ->
+  /// accumulate_gradients -> recompute -> insert_sync (shard 3: -> gather_parameters) or, with
+  /// local steps, average_parameters: what one rank runs.
   TrainingGraph training;
   StepProgram program;
   /// Of post-local plans: the steps until Plan::local.synchronous_samples were seen.
@@ -33,8 +34,8 @@ Result<ModelGraph> transformed(const ModelGraph& model, const Plan& plan);
 Result<TrainingGraph> derived(const ModelGraph& transformed, const Plan& plan);
 
 /// lower() in two parts, for a caller who lowers many plans that differ in buckets and servers
-/// only. The graph before communication: fuse -> differentiate -> accumulate_gradients. Errors:
-/// those of lower() before buckets.
+/// only. The graph before communication: fuse -> differentiate -> accumulate_gradients ->
+/// recompute. Errors: those of lower() before buckets.
 Result<TrainingGraph> unsynchronized(const ModelGraph& model, const Plan& plan);
 /// The rest. Precondition: `unsynchronized` of the same model and of a plan with the same fusion,
 /// optimizer, accumulation and layout. Errors: those of buckets.
@@ -52,7 +53,8 @@ struct GradientInfo {
   std::string factors_of;
 };
 /// Trained parameters in gradient order, under the plan's fuse and optimizer; buckets and layout
-/// are not read. Errors: those of lower() before buckets.
+/// are not read but for what splits the model: a parameter is the part of a tensor rank, and those
+/// of sharded layers are left out. Errors: those of lower() before buckets.
 Result<std::vector<GradientInfo>> gradient_order(const ModelGraph& model, const Plan& plan);
 
 }  // namespace pluto

@@ -22,7 +22,8 @@ constexpr std::array<Word<CollectiveKind>, 7> kCollectives = {
      {CollectiveKind::kGather, "gather"}}};
 
 // In the order of Measurement::what.
-constexpr const char* kKinds[] = {"op", "collective", "input", "process", "step", "convergence"};
+constexpr const char* kKinds[] = {"op",   "collective",  "input",           "process",
+                                  "step", "convergence", "transformer_step"};
 
 Value context_value(const RunContext& context) {
   Value value = Value::object();
@@ -86,6 +87,13 @@ void write(Value& value, const ConvergencePoint& point) {
       .set("samples", point.samples)
       .set("loss", point.loss);  // null when it is not finite: a run that diverged
   set_if(value, "accuracy", point.accuracy);
+}
+
+void write(Value& value, const TransformerStepMeasurement& one) {
+  value.set("shape", to_value(one.shape))
+      .set("plan", to_value(one.plan))
+      .set("cluster", to_value(one.cluster))
+      .set("step", timing_value(one.step));
 }
 
 Result<RunContext> read_context(ObjectReader& root) {
@@ -165,6 +173,17 @@ Result<void> read(ObjectReader& reader, ConvergencePoint& point) {
   PLUTO_ASSIGN(const std::optional<double> loss, reader.optional_number("loss"));
   point.loss = loss.value_or(std::numeric_limits<double>::quiet_NaN());
   PLUTO_ASSIGN(point.accuracy, reader.optional_number("accuracy"));
+  return {};
+}
+
+Result<void> read(ObjectReader& reader, TransformerStepMeasurement& one) {
+  PLUTO_ASSIGN(const Value* shape, reader.object("shape"));
+  PLUTO_ASSIGN(one.shape, transformer_shape_from_value(*shape, reader.place("shape")));
+  PLUTO_ASSIGN(const Value* plan, reader.object("plan"));
+  PLUTO_ASSIGN(one.plan, transformer_plan_from_value(*plan, reader.place("plan")));
+  PLUTO_ASSIGN(const Value* cluster, reader.object("cluster"));
+  PLUTO_ASSIGN(one.cluster, cluster_from_value(*cluster, reader.place("cluster")));
+  PLUTO_ASSIGN(one.step, read_timing(reader, "step"));
   return {};
 }
 

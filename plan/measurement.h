@@ -13,6 +13,8 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "model/op_schema.h"
+#include "plan/cluster.h"
+#include "plan/transformer_shape.h"
 
 namespace pluto {
 
@@ -106,10 +108,19 @@ struct ConvergencePoint {
   bool operator==(const ConvergencePoint&) const = default;
 };
 
+/// Steps of a transformer that another program trained: what the closed form is calibrated with.
+struct TransformerStepMeasurement {
+  TransformerShape shape;
+  TransformerPlan plan;
+  ClusterSpec cluster;
+  Timing step;
+  bool operator==(const TransformerStepMeasurement&) const = default;
+};
+
 struct Measurement {
   RunContext context;
   std::variant<OpMeasurement, CollectiveMeasurement, InputMeasurement, ProcessMeasurement,
-               StepMeasurement, ConvergencePoint>
+               StepMeasurement, ConvergencePoint, TransformerStepMeasurement>
       what;
   bool operator==(const Measurement&) const = default;
 };
@@ -119,7 +130,8 @@ struct Measurement {
 Value to_value(const Measurement& measurement);
 /// Strict reverse; `where` as in ObjectReader. Errors: kInvalidInput with the place of the field.
 Result<Measurement> measurement_from_value(const Value& value, const std::string& where);
-/// "op", "collective", "input", "process", "step", "convergence": the "kind" of the JSON form.
+/// "op", "collective", "input", "process", "step", "convergence", "transformer_step": the "kind" of
+/// the JSON form.
 const char* kind_text(const Measurement& measurement);
 
 /// Takes measurements one by one, so that a long sweep is saved row by row and a killed one loses

@@ -260,12 +260,12 @@ class MemoryPlanner {
 };
 
 /// Into how many parts a collective's buffer is cut where one is received and added; 0: nothing is.
-std::int64_t incoming_chunks(const CollectiveTask& task, int ranks) {
+std::int64_t incoming_chunks(const CollectiveTask& task) {
   if (task.kind == CollectiveKind::kReduceScatter) return task.servers;
   if (task.kind != CollectiveKind::kAllReduce) return 0;
   switch (task.algorithm) {
     case CollectiveAlgorithm::kRing:
-      return ranks;
+      return task.ranks;
     case CollectiveAlgorithm::kHalvingDoubling:
     case CollectiveAlgorithm::kHierarchical:  // at least two ranks of a node share it
       return 2;
@@ -291,7 +291,7 @@ Bytes communication_staging(const StepProgram& program) {
     if (collective == nullptr) continue;
     // A server of its own adds up what comes in; who sends needs nothing.
     if (collective->direction == Direction::kUp) continue;
-    const std::int64_t chunks = incoming_chunks(*collective, program.ranks);
+    const std::int64_t chunks = incoming_chunks(*collective);
     if (chunks == 0) continue;
     const std::int64_t elements = collective->bytes.value() / kFloat;
     staging = std::max(staging, Bytes((elements + chunks - 1) / chunks * kFloat));

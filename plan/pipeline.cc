@@ -39,6 +39,22 @@ std::vector<BucketPlan> buckets_of(const TrainingGraph& training,
   return own;
 }
 
+/// Copies run with the node they copy.
+Result<void> recompute_stage(StageGraph& part, Recompute how) {
+  std::unordered_map<std::string, int> known;
+  for (const Op& op : part.training.graph.ops()) known[op.name] = part.chunk[op.id.index()];
+  PLUTO_ASSIGN(part.training, recompute(part.training, how));
+  const TrainingGraph& training = part.training;
+  part.chunk.clear();
+  for (const Op& op : training.graph.ops()) {
+    const auto found = known.find(op.name);
+    part.chunk.push_back(found != known.end()
+                             ? found->second
+                             : known.at(training.graph.op(training.origin[op.id.index()]).name));
+  }
+  return {};
+}
+
 /// Chunks of the synchronised nodes: known ones by name; what synchronisation added belongs to the
 /// lowest chunk it works for, which backward reaches last.
 std::vector<int> chunks_after_sync(const StageGraph& before, const TrainingGraph& after) {
@@ -131,6 +147,7 @@ Result<LoweredPipeline> lower_pipeline(const ModelGraph& model, const Plan& plan
   std::map<std::uint64_t, std::size_t> first_like;
   for (int stage = 0; stage < stages; ++stage) {
     StageGraph& part = parts[static_cast<std::size_t>(stage)];
+    PLUTO_TRY(recompute_stage(part, plan.recompute));
     Plan own = plan;
     own.accumulation = 1;  // one micro-batch of tasks; `order` repeats them
     own.buckets = buckets_of(part.training, plan.buckets, untied.copies);

@@ -41,7 +41,8 @@ struct LoweredPipeline {
   int interleave = 1;
 };
 
-/// fuse -> cut -> untie -> differentiate -> accumulate -> split -> insert_sync, per stage. Works
+/// fuse -> cut -> untie -> differentiate -> accumulate -> split, then recompute -> insert_sync per
+/// stage. Works
 /// for one stage too. Errors: those of lower(), of cuts and of tied parameters.
 Result<LoweredPipeline> lower_pipeline(const ModelGraph& model, const Plan& plan);
 

@@ -29,12 +29,12 @@ Verdict check_link(const LinkSpec& link, const std::string& path) {
   return Finding{path + ".cpu_share", fmt::format("must be in [0, 1], is {}", link.cpu_share), {}};
 }
 
-Verdict check_cluster(const Plan& plan) {
-  const ClusterSpec& cluster = plan.cluster;
-  const NodeSpec& node = cluster.instance.node;
-  const std::string path = "cluster.instance.node";
-  PLUTO_REFUSE(at_least_one("cluster.nodes", cluster.nodes));
+Verdict check_group(const InstanceType& instance, int nodes, const std::string& group) {
+  const NodeSpec& node = instance.node;
+  const std::string path = group + ".instance.node";
+  PLUTO_REFUSE(at_least_one(group + ".nodes", nodes));
   PLUTO_REFUSE(at_least_one(path + ".devices", node.devices));
+  PLUTO_REFUSE(must_not_be_negative(path + ".cores", node.cores, "leave it out when unknown"));
   PLUTO_REFUSE(must_not_be_negative(path + ".device.memory_bytes",
                                     static_cast<double>(node.device.memory.value()), {}));
   PLUTO_REFUSE(must_not_be_negative(path + ".device.memory_bandwidth_bytes_per_s",
@@ -57,11 +57,24 @@ Verdict check_cluster(const Plan& plan) {
   }
   PLUTO_REFUSE(check_link(node.intra, path + ".intra"));
   PLUTO_REFUSE(check_link(node.network, path + ".network"));
-  PLUTO_REFUSE(must_not_be_negative("cluster.instance.price_usd_per_hour",
-                                    cluster.instance.price.value(), {}));
-  if (!cluster.instance.spot_price) return std::nullopt;
-  return must_not_be_negative("cluster.instance.spot_usd_per_hour",
-                              cluster.instance.spot_price->value(), {});
+  PLUTO_REFUSE(
+      must_not_be_negative(group + ".instance.price_usd_per_hour", instance.price.value(), {}));
+  if (!instance.spot_price) return std::nullopt;
+  return must_not_be_negative(group + ".instance.spot_usd_per_hour", instance.spot_price->value(),
+                              {});
+}
+
+Verdict check_cluster(const Plan& plan) {
+  PLUTO_REFUSE(check_group(plan.cluster.instance, plan.cluster.nodes, "cluster"));
+  for (std::size_t i = 0; i < plan.cluster.more.size(); ++i) {
+    const NodeGroup& group = plan.cluster.more[i];
+    PLUTO_REFUSE(check_group(group.instance, group.nodes, fmt::format("cluster.more[{}]", i)));
+  }
+  if (!plan.cluster.more.empty() && plan.server_nodes > 0) {
+    return Finding{"cluster.more", "and nodes that only serve do not go together",
+                   "servers: ranks that train"};
+  }
+  return std::nullopt;
 }
 
 Verdict check_layout(const Plan& plan) {
@@ -72,8 +85,11 @@ Verdict check_layout(const Plan& plan) {
   // In double: the product of three large degrees does not fit an int.
   const double ranks = static_cast<double>(plan.layout.data) * plan.layout.tensor *
                        plan.layout.pipeline * plan.layout.context;
-  const double devices = static_cast<double>(plan.cluster.nodes - plan.server_nodes) *
-                         plan.cluster.instance.node.devices;
+  double devices = static_cast<double>(plan.cluster.nodes - plan.server_nodes) *
+                   plan.cluster.instance.node.devices;
+  for (const NodeGroup& group : plan.cluster.more) {
+    devices += static_cast<double>(group.nodes) * group.instance.node.devices;
+  }
   if (ranks > devices) {
     return Finding{"layout", fmt::format("{} ranks on {} devices", ranks, devices),
                    "use more nodes or lower degrees"};
@@ -181,14 +197,16 @@ Verdict check_servers(const Plan& plan) {
 }
 
 Verdict check_buckets(const Plan& plan) {
-  if (plan.layout.data == 1 && !plan.buckets.empty()) {
+  // Context ranks have the same parameters, as data ranks.
+  const bool alone = plan.layout.data == 1 && plan.layout.context == 1;
+  if (alone && !plan.buckets.empty()) {
     return Finding{"buckets", "must be empty: one data-parallel rank synchronises nothing", {}};
   }
-  if (plan.layout.data > 1 && plan.buckets.empty()) {
-    return Finding{
-        "buckets",
-        fmt::format("is empty, but {} data-parallel ranks need one gradient", plan.layout.data),
-        {}};
+  if (!alone && plan.buckets.empty() && plan.sharded.empty()) {
+    return Finding{"buckets",
+                   fmt::format("is empty, but {} data-parallel ranks need one gradient",
+                               plan.layout.data * plan.layout.context),
+                   {}};
   }
   std::set<std::string> seen;
   for (std::size_t i = 0; i < plan.buckets.size(); ++i) {
@@ -248,6 +266,8 @@ Verdict check_plan(const Plan& plan) {
   PLUTO_REFUSE(check_optimizer(plan.optimizer, "optimizer"));
   PLUTO_REFUSE(check_learning_rate(plan.learning_rate, "learning_rate"));
   PLUTO_REFUSE(check_buckets(plan));
+  PLUTO_REFUSE(
+      must_not_be_negative("checkpoint_every", static_cast<double>(plan.checkpoint_every), {}));
   PLUTO_REFUSE(check_seed(plan.seed, "seed"));
   if (plan.budget) PLUTO_REFUSE(must_be_positive("budget_usd", plan.budget->value(), {}));
   if (plan.deadline) PLUTO_REFUSE(must_be_positive("deadline_s", plan.deadline->value(), {}));

@@ -51,6 +51,7 @@ struct Plan {
   /// Collectives of the layers that the next forward pass needs first go first, and the next step
   /// does not wait for the others (Peng et al. 2019).
   bool priority = false;
+  std::int64_t checkpoint_every = 0;  ///< steps between checkpoints; 0: only at the end
   std::uint64_t seed = 1;
   std::optional<Dollars> budget;  ///< guards of the run
   std::optional<Seconds> deadline;

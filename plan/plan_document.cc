@@ -30,6 +30,10 @@ Value data_value(const DataChoice& data) {
   set_if(value, "path", data.path);
   set_if(value, "samples", data.samples);
   value.set("readers", data.readers);
+  if (data.queue != DataChoice{}.queue) value.set("queue", data.queue);
+  if (data.stored_sample) value.set("stored_bytes", data.stored_sample->value());
+  if (data.sample_time) value.set("seconds_per_sample", data.sample_time->value());
+  if (data.storage) value.set("storage_bytes_per_s", data.storage->value());
   return value;
 }
 
@@ -94,6 +98,15 @@ Result<void> read_data(ObjectReader& reader, DataChoice& data) {
   PLUTO_ASSIGN(data.path, reader.optional_string("path"));
   PLUTO_ASSIGN(data.samples, reader.optional_integer("samples"));
   PLUTO_ASSIGN(data.readers, read_int(reader, "readers"));
+  if (reader.optional("queue") != nullptr) {
+    PLUTO_ASSIGN(data.queue, read_int(reader, "queue"));
+  }
+  PLUTO_ASSIGN(const auto stored, reader.optional_integer("stored_bytes"));
+  if (stored) data.stored_sample = Bytes(*stored);
+  PLUTO_ASSIGN(const auto seconds, reader.optional_number("seconds_per_sample"));
+  if (seconds) data.sample_time = Seconds(*seconds);
+  PLUTO_ASSIGN(const auto storage, reader.optional_number("storage_bytes_per_s"));
+  if (storage) data.storage = BytesPerSecond(*storage);
   return {};
 }
 
@@ -177,6 +190,8 @@ Result<void> read_plan(ObjectReader& root, Plan& plan) {
   PLUTO_TRY(member("learning_rate", read_rate, plan.learning_rate));
   PLUTO_ASSIGN(plan.fuse, root.boolean("fuse"));
   PLUTO_TRY(read_synchronization(root, plan));
+  PLUTO_ASSIGN(const auto checkpoint_every, root.optional_integer("checkpoint_every"));
+  plan.checkpoint_every = checkpoint_every.value_or(0);
   PLUTO_ASSIGN(const std::int64_t seed, root.integer("seed"));
   if (seed < 0) return root.error("seed", "must not be negative");
   plan.seed = static_cast<std::uint64_t>(seed);
@@ -210,6 +225,7 @@ std::string to_json(const Plan& plan) {
       .set("learning_rate", rate_value(plan.learning_rate))
       .set("fuse", plan.fuse);
   set_synchronization(value, plan);
+  if (plan.checkpoint_every > 0) value.set("checkpoint_every", plan.checkpoint_every);
   value.set("seed", static_cast<std::int64_t>(plan.seed));
   if (plan.budget) value.set("budget_usd", plan.budget->value());
   if (plan.deadline) value.set("deadline_s", plan.deadline->value());

@@ -29,8 +29,10 @@ struct Interval {
 /// One part of the step: `time` adds up to the step; `evidence` of the weakest source that carries
 /// at least 5 % of it.
 struct Term {
-  std::string name;  ///< "compute", "exposed_comm", "exposed_input", "update"; with pipeline
-                     ///< stages "bubble"
+  /// Simulated: "compute", "exposed_comm", "exposed_input", "update"; with pipeline stages
+  /// "bubble", with priced checkpoints "checkpoint". Closed form of transformers: "compute",
+  /// "tensor_comm", "pipeline_comm", "data_comm", "bubble", "update", "fixed".
+  std::string name;
   Seconds time;
   double relative_spread = 0;
   Evidence evidence = Evidence::kAssumed;

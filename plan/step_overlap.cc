@@ -45,7 +45,7 @@ class Overlap {
     for (std::size_t i = 0; i < training_.trained.size(); ++i) {
       const OpId reader = first_reader(training_.trained[i].parameter);
       of_node[training_.trained[i].update.index()] = reader;
-      if (program_.slots.empty()) continue;
+      if (i >= program_.slots.size()) continue;  // in no bucket
       const std::size_t bucket = program_.slots[i].bucket;
       of_bucket.resize(std::max(of_bucket.size(), bucket + 1));
       auto& first = of_bucket[bucket];

@@ -68,6 +68,7 @@ enum class Direction : std::uint8_t { kBoth, kUp, kDown };
 
 /// Run one communication node. `bytes` in CollectiveMeasurement's convention. `servers`: how many
 /// shards (reduce_scatter and all_gather of parameter-server buckets; equal to ranks otherwise).
+/// It is between `ranks` ranks, each `stride` after the one before; every such group does the same.
 struct CollectiveTask {
   OpId op;
   CollectiveKind kind = CollectiveKind::kAllReduce;
@@ -80,6 +81,7 @@ struct CollectiveTask {
   ElementRange part = {};  ///< of the bucket's slice, which is cut into chunks; empty: all
   std::optional<int> server =
       std::nullopt;  ///< position in Plan::servers of the only owner (factor_server)
+  int ranks = 1, stride = 1;
 };
 
 /// Make the rank's micro-batch available in the input tensors.
@@ -112,12 +114,12 @@ struct BucketSlot {
   std::int64_t bucket_elements = 0;
 };
 
-/// The program of one rank; data-parallel ranks run the same one (servers run the shards their
+/// The program of one rank; all ranks of a stage run the same one (servers run the shards their
 /// position among `servers` owns). Tasks are in a topological order that is also the issue order of
 /// each resource.
 struct StepProgram {
   std::vector<Task> tasks;
-  int ranks = 1;
+  int ranks = 1;  ///< of the stage
   std::int64_t micro_batch = 1;
   int accumulation = 1;
   int shard = 0;                    ///< Plan::shard

@@ -28,8 +28,21 @@ Result<TrainPrecision> parse_train_precision(std::string_view text) {
   return parse_word(kPrecisions, "precision", text);
 }
 
+DType element_type(TrainPrecision precision) {
+  switch (precision) {
+    case TrainPrecision::kF32:
+    case TrainPrecision::kTf32:
+      return DType::kF32;
+    case TrainPrecision::kFp16:
+      return DType::kF16;
+    case TrainPrecision::kBf16:
+    case TrainPrecision::kFp8:
+      break;
+  }
+  return DType::kBF16;
+}
 std::int64_t activation_bytes(TrainPrecision precision) {
-  return precision == TrainPrecision::kF32 || precision == TrainPrecision::kTf32 ? 4 : 2;
+  return element_size(element_type(precision));
 }
 
 const char* to_text(AttentionKernel kernel) { return word_of(kAttention, kernel); }

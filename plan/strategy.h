@@ -18,6 +18,8 @@ namespace pluto {
 enum class TrainPrecision : std::uint8_t { kF32, kTf32, kFp16, kBf16, kFp8 };
 const char* to_text(TrainPrecision precision);  ///< "fp32", "tf32", "fp16", "bf16", "fp8"
 Result<TrainPrecision> parse_train_precision(std::string_view text);
+/// Element type of activations: f32 for fp32 and tf32, f16 for fp16, else bf16.
+DType element_type(TrainPrecision precision);
 /// Bytes of an activation: 4 for fp32 and tf32, else 2.
 std::int64_t activation_bytes(TrainPrecision precision);
 

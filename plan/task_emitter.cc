@@ -38,7 +38,7 @@ class TaskEmitter {
   }
 
   StepProgram emit() {
-    program_.ranks = plan_.layout.data;
+    program_.ranks = plan_.layout.ranks() / plan_.layout.pipeline;
     program_.micro_batch = plan_.micro_batch;
     program_.accumulation = static_cast<int>(plan_.accumulation);
     program_.shard = plan_.shard;

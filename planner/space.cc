@@ -145,6 +145,9 @@ Plan plan_of(const TrainingJob& job, const ModelGraph& model, std::int64_t datas
   plan.steps = placement.steps;
   plan.optimizer = job.optimizer;
   plan.learning_rate = placement.learning_rate;
+  plan.precision = job.precision;
+  plan.attention = job.attention;
+  plan.checkpoint_every = job.checkpoint_every;
   plan.seed = job.seed;
   plan.budget = job.budget;
   plan.deadline = job.deadline;

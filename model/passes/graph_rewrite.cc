@@ -88,6 +88,19 @@ Result<RewrittenGraph> GraphRewrite::build(std::span<const OpId> order) const {
   return result;
 }
 
+ModelGraph carry_over(const ModelGraph& model, RewrittenGraph rewritten) {
+  const auto tensor = [&](TensorId id) { return id.valid() ? rewritten.tensors[id.index()] : id; };
+  ModelGraph result;
+  result.name = model.name;
+  for (TensorId input : model.inputs) result.inputs.push_back(tensor(input));
+  result.labels = tensor(model.labels);
+  result.logits = tensor(model.logits);
+  result.loss = tensor(model.loss);
+  result.shards = model.shards;
+  result.graph = std::move(rewritten.graph);
+  return result;
+}
+
 TrainingGraph carry_over(const TrainingGraph& training, std::vector<TrainedParameter> trained,
                          const std::vector<OpPhase>& phase, RewrittenGraph rewritten) {
   const auto tensor = [&](TensorId id) { return id.valid() ? rewritten.tensors[id.index()] : id; };

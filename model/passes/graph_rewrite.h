@@ -50,6 +50,9 @@ class GraphRewrite {
   std::vector<TensorId> dropped_;
 };
 
+/// `model` over its rewritten graph. What it names must have survived.
+ModelGraph carry_over(const ModelGraph& model, RewrittenGraph rewritten);
+
 /// `training` over the rewritten graph. `trained` and `phase` replace its own, in the numbering of
 /// the rewrite; its graph is not read. Every id that is carried over must have survived,
 /// but for origins; the origin of a node the pass added is invalid.

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -27,7 +28,9 @@ std::vector<std::optional<OpId>> completing_nodes(const Graph& graph) {
 }
 
 /// The linear backward_weight that alone makes the gradient of `parameter`, if there is one.
-std::optional<OpId> factor_node(const Graph& graph, TensorId parameter, OpId completing) {
+std::optional<OpId> factor_node(const TrainingGraph& training, TensorId parameter,
+                                OpId completing) {
+  const Graph& graph = training.graph;
   const Op* node = &graph.op(completing);
   if (node->kind == OpKind::kAccumulate) {
     const auto producer = graph.tensor(node->inputs.front()).producer;
@@ -50,7 +53,7 @@ std::optional<OpId> factor_node(const Graph& graph, TensorId parameter, OpId com
   int forward_uses = 0;
   for (OpId id : graph.consumers(parameter)) {
     const Op& consumer = graph.op(id);
-    if (consumer.pass != OpPass::kForward) continue;
+    if (training.phase[id.index()] != OpPhase::kForward) continue;  // also a recompute copy
     if (consumer.kind != OpKind::kLinear || consumer.inputs.front() == parameter) {
       return std::nullopt;
     }
@@ -72,7 +75,13 @@ class SyncInsertion {
         completing_(completing_nodes(training.graph)),
         behind_(training.graph.ops().size()),
         late_(training.graph.ops().size()),
-        members_(buckets.size()) {}
+        members_(buckets.size()) {
+    for (const ParameterShard& shard : training.model.shards) {
+      if (shard.group == RankGroup::kData || shard.group == RankGroup::kExpert) {
+        owned_.insert(shard.parameter);
+      }
+    }
+  }
 
   /// Fills members_. Errors: see insert_sync().
   Result<void> check() {
@@ -91,10 +100,18 @@ class SyncInsertion {
       PLUTO_TRY_AT(context, check_bucket(b, index_of));
     }
     for (std::size_t i = 0; i < bucket_of_.size(); ++i) {
-      if (!bucket_of_[i]) return invalid_input(fmt::format("{} is in no bucket", name_of(i)));
+      const bool owned = owned_.contains(name_of(i));
+      if (!bucket_of_[i] && !owned) {
+        return invalid_input(fmt::format("{} is in no bucket", name_of(i)));
+      }
+      if (bucket_of_[i] && owned) {
+        return invalid_input(fmt::format("{} is in bucket {}, but each rank has its own part",
+                                         name_of(i), *bucket_of_[i]),
+                             "leave the parameters of sharded layers out of the buckets");
+      }
     }
     for (std::size_t i = 0; i < bucket_of_.size(); ++i) {
-      const auto node = factor_node(graph_, training_.trained[i].parameter, completing(i));
+      const auto node = factor_node(training_, training_.trained[i].parameter, completing(i));
       factor_nodes_.push_back(node);
       if (node) sharing_factors_[*node].push_back(i);
     }
@@ -102,6 +119,7 @@ class SyncInsertion {
       if (!by_factors(buckets_[b].method)) continue;
       for (std::size_t i : members_[b]) {
         PLUTO_TRY_AT(fmt::format("bucket {}", b), check_sufficient_factor(i));
+        PLUTO_TRY_AT(fmt::format("bucket {}", b), check_factor_types(b, i));
       }
     }
     return {};
@@ -151,6 +169,9 @@ class SyncInsertion {
       for (OpId id : behind_[op.id.index()]) order.push_back(id);
     }
     for (const auto& ops : closing) order.insert(order.end(), ops.begin(), ops.end());
+    for (std::size_t i = 0; i < bucket_of_.size(); ++i) {
+      if (!bucket_of_[i]) order.push_back(training_.trained[i].update);
+    }
 
     std::vector<OpPhase> phase = training_.phase;
     phase.resize(rewrite_.ops(), OpPhase::kSync);
@@ -163,6 +184,9 @@ class SyncInsertion {
           bucketed.back().gradient = shard->second;
         }
       }
+    }
+    for (std::size_t i = 0; i < bucket_of_.size(); ++i) {
+      if (!bucket_of_[i]) bucketed.push_back(training_.trained[i]);
     }
     PLUTO_ASSIGN(auto rewritten, rewrite_.build(order));
     return carry_over(training_, std::move(bucketed), phase, std::move(rewritten));
@@ -235,6 +259,17 @@ class SyncInsertion {
                                          name_of(trained), name_of(i), *bucket_of_[i]),
                              "the server that multiplies updates both: put them into one bucket");
       }
+    }
+    return {};
+  }
+
+  Result<void> check_factor_types(std::size_t b, std::size_t trained) const {
+    for (TensorId factor : graph_.op(*factor_nodes_[trained]).inputs) {
+      const DType type = graph_.tensor(factor).type.dtype;
+      if (!packed(b) || type == DType::kF32) continue;
+      return unsupported(fmt::format("{} on the wire for factors of {}, which are {} already",
+                                     to_text(buckets_[b].wire), name_of(trained), to_text(type)),
+                         "wire: f32 sends them as they are");
     }
     return {};
   }
@@ -409,6 +444,7 @@ class SyncInsertion {
   std::map<std::pair<TensorId, std::string>, TensorId> gathered_;       // by factor and holders()
   std::vector<OpId> per_micro_batch_;                                   // added nodes of backward
   std::unordered_map<std::size_t, TensorId> gradient_shard_;            // by index into trained
+  std::unordered_set<std::string> owned_;  // parameters the data ranks share out: in no bucket
 };
 
 }  // namespace
@@ -419,7 +455,7 @@ bool has_sufficient_factors(const TrainingGraph& training, TensorId parameter) {
     // Only an accumulated gradient, which has no producer, needs the search.
     auto completing = training.graph.tensor(trained.gradient).producer;
     if (!completing) completing = completing_nodes(training.graph)[trained.gradient.index()];
-    return completing && factor_node(training.graph, parameter, *completing).has_value();
+    return completing && factor_node(training, parameter, *completing).has_value();
   }
   return false;
 }

@@ -10,9 +10,9 @@
 
 namespace pluto {
 
-/// Merges batch_norm + relu and add + relu where the intermediate has one consumer. The relu's
-/// tensor keeps its name; logits and loss stay. Source: the streaming savings of oneDNN's and
-/// cuDNN's fused normalisation.
+/// Merges attention of single nodes (passes/fuse_attention.h), and batch_norm + relu and add + relu
+/// where nobody else reads what is between. The last tensor of each keeps its name; logits and loss
+/// stay. Source: the streaming savings of oneDNN's and cuDNN's fused normalisation.
 Result<ModelGraph> fuse(const ModelGraph& model);
 
 /// How the gradient of one group of parameters becomes the same on every rank.
@@ -59,11 +59,13 @@ struct Bucket {
 /// Order: collectives follow what makes them ready, so they overlap with backward; then, bucket by
 /// bucket, the late multiplications, the updates and the pull. `trained` of the result is ordered
 /// by buckets, so that each is a slice of the flat blocks.
+/// Parameters that the data ranks share out (ModelGraph::shards) are in no bucket; they come last.
 /// With ranks == 1 nothing is inserted, whatever the methods are; `buckets` may then be empty.
-/// Errors: kInvalidInput when a parameter is in no bucket or two, a bucket is empty or not in
-/// gradient order, kNone is asked for more than one rank, or a factor method is asked for a
-/// parameter that is not the weight or bias of exactly one linear layer, or for only one of the
-/// two. kUnsupported for 16 bits on the wire of shard 2 and 3.
+/// Errors: kInvalidInput when a parameter is in no bucket (a shared-out one in any) or in two, a
+/// bucket is empty or not in gradient order, kNone is asked for more than one rank, or a factor
+/// method is asked for a parameter that is not the weight or bias of exactly one linear layer, or
+/// for only one of the two. kUnsupported for 16 bits on the wire of shard 2 and 3, and of factors
+/// that are no f32.
 Result<TrainingGraph> insert_sync(const TrainingGraph& training, std::span<const Bucket> buckets,
                                   int ranks, int shard = 0);
 /// What f16 gradients are multiplied by on the wire, so that small ones do not vanish. A power of

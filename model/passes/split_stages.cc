@@ -185,6 +185,7 @@ Result<UntiedModel> untie_stages(const ModelGraph& model, std::span<const int> c
   untied.model = {model.name, {}, {}, moved(model.labels), moved(model.logits), moved(model.loss)};
   for (TensorId id : model.inputs) untied.model.inputs.push_back(moved(id));
   untied.model.graph = std::move(rewritten.graph);
+  untied.model.shards = model.shards;
   return untied;
 }
 

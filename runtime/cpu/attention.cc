@@ -72,6 +72,7 @@ struct Scratch {
 Result<std::unique_ptr<Kernel>> forward(const KernelRequest& request, const Context& context) {
   if (!all_f32(request)) return unsupported("types other than f32");
   const Size s = size_of(request, request.signature.inputs[0], request.signature.inputs[1]);
+  if (s.queries != s.keys) return unsupported("queries of a part of the sequence");
   const Products products{s};
   const std::int64_t units = s.samples * s.heads;
   const Scratch scratch{aligned(s.block() * s.keys * 4) / 4, products.workspace(*context.isa),
@@ -115,6 +116,7 @@ Result<std::unique_ptr<Kernel>> forward(const KernelRequest& request, const Cont
 Result<std::unique_ptr<Kernel>> backward(const KernelRequest& request, const Context& context) {
   if (!all_f32(request)) return unsupported("types other than f32");
   const Size s = size_of(request, request.signature.inputs[1], request.signature.inputs[2]);
+  if (s.queries != s.keys) return unsupported("queries of a part of the sequence");
   const Products products{s};
   const std::int64_t units = s.samples * s.kv_heads;
   const Scratch scratch{aligned(s.block() * s.keys * 4) / 4, products.workspace(*context.isa),

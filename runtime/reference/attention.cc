@@ -46,8 +46,10 @@ struct AttentionSize {
   Index q_row() const { return heads * width; }
   Index kv_row() const { return kv_heads * width; }
   Index kv_head(Index head) const { return head / (heads / kv_heads); }
-  /// Keys that query `i` sees.
-  Index seen(Index i) const { return causal ? std::min(i + 1, keys) : keys; }
+  /// Keys that query `i` of a part of the sequence sees.
+  Index seen(Index i, Index part) const {
+    return causal ? std::min(part * queries + i + 1, keys) : keys;
+  }
   double scale() const { return 1 / std::sqrt(static_cast<double>(width)); }
 };
 
@@ -72,14 +74,15 @@ KernelResult attention_forward(const KernelRequest& request) {
         const float* k = in(arguments, 1) + kv;
         const float* v = in(arguments, 2) + kv;
         for (Index i = 0; i < s.queries; ++i) {
+          const Index seen = s.seen(i, arguments.scalars.sequence_part);
           const Index at = (n * s.queries + i) * s.q_row() + head * s.width;
-          for (Index j = 0; j < s.seen(i); ++j) {
+          for (Index j = 0; j < seen; ++j) {
             scores[j] = s.scale() * dot(in(arguments, 0) + at, k + j * s.kv_row(), s.width);
           }
-          const double largest = *std::max_element(scores, scores + s.seen(i));
+          const double largest = *std::max_element(scores, scores + seen);
           std::fill_n(sums, s.width, 0.0);
           double total = 0;
-          for (Index j = 0; j < s.seen(i); ++j) {
+          for (Index j = 0; j < seen; ++j) {
             const double weight = std::exp(scores[j] - largest);
             total += weight;
             add_scaled(sums, weight, v + j * s.kv_row(), s.width);
@@ -113,13 +116,14 @@ KernelResult attention_backward(const KernelRequest& request) {
         const float* k = in(arguments, 2) + n * kv_sample + kv;
         const float* v = in(arguments, 3) + n * kv_sample + kv;
         for (Index i = 0; i < s.queries; ++i) {
+          const Index seen = s.seen(i, arguments.scalars.sequence_part);
           const Index at = (n * s.queries + i) * s.q_row() + head * s.width;
           const float* dy = in(arguments, 0) + at;
           const float* q = in(arguments, 1) + at;
           const double mean = dot(dy, in(arguments, 4) + at, s.width);
           const double lse = in(arguments, 5)[(n * s.heads + head) * s.queries + i];
           std::fill_n(dq, s.width, 0.0);
-          for (Index j = 0; j < s.seen(i); ++j) {
+          for (Index j = 0; j < seen; ++j) {
             const Index row = j * s.kv_row();
             const double p = std::exp(s.scale() * dot(q, k + row, s.width) - lse);
             const double ds = p * (dot(dy, v + row, s.width) - mean) * s.scale();
@@ -137,8 +141,8 @@ KernelResult attention_backward(const KernelRequest& request) {
   return loop_kernel(loop, doubles(s.width + 2 * s.keys * s.kv_row()));
 }
 
-/// Turns the pair (i, i + d/2) of every head at position t by t * theta^(-2i/d). Source: Su et al.
-/// 2021, equation 34. `sign` -1 turns back, which is the gradient.
+/// Turns the pair (i, i + d/2) of every head at position t (of the whole sequence) by t *
+/// theta^(-2i/d). Source: Su et al. 2021, equation 34. `sign` -1 turns back, which is the gradient.
 template <int kSign>
 KernelResult rotary(const KernelRequest& request) {
   PLUTO_ASSIGN(const RotaryAttrs attrs, attributes<RotaryAttrs>(request));
@@ -150,8 +154,9 @@ KernelResult rotary(const KernelRequest& request) {
     for (Index r = 0; r < rows; ++r) {
       for (Index i = 0; i < half; ++i) {
         const double exponent = -static_cast<double>(i) / static_cast<double>(half);
+        const Index position = arguments.scalars.sequence_part * positions + r % positions;
         const double angle =
-            kSign * static_cast<double>(r % positions) * std::pow(attrs.theta, exponent);
+            kSign * static_cast<double>(position) * std::pow(attrs.theta, exponent);
         const double cosine = std::cos(angle), sine = std::sin(angle);
         for (Index head = 0; head < attrs.heads; ++head) {
           const Index at = r * row + head * 2 * half + i;

@@ -113,8 +113,9 @@ KernelResult position_add_forward(const KernelRequest& request) {
   const Index per_sample = input_type(request, 0).shape.elements();
   const Index count = elements(request, output_type(request, 0));
   return loop_kernel([=](const KernelArguments& arguments) {
+    const float* table = in(arguments, 1) + arguments.scalars.sequence_part * per_sample;
     for (Index i = 0; i < count; ++i) {
-      out(arguments, 0)[i] = in(arguments, 0)[i] + in(arguments, 1)[i % per_sample];
+      out(arguments, 0)[i] = in(arguments, 0)[i] + table[i % per_sample];
     }
   });
 }
@@ -127,7 +128,8 @@ KernelResult position_add_backward_weight(const KernelRequest& request) {
   const auto loop = [=](const KernelArguments& arguments) {
     double* sums = scratch(arguments);
     std::fill_n(sums, table, 0.0);
-    for (Index i = 0; i < count; ++i) sums[i % per_sample] += in(arguments, 0)[i];
+    double* rows = sums + arguments.scalars.sequence_part * per_sample;
+    for (Index i = 0; i < count; ++i) rows[i % per_sample] += in(arguments, 0)[i];
     store(out(arguments, 0), sums, table);
   };
   return loop_kernel(loop, doubles(table));

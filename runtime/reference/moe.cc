@@ -10,18 +10,20 @@ namespace {
 
 // y = sum over the chosen experts e of p_e down_e (silu(gate_e x) * (up_e x)), p the softmax over
 // the chosen router logits. Source: Jiang et al. 2024 (Mixtral), section 2.1, with the SwiGLU
-// expert of Shazeer 2020.
+// expert of Shazeer 2020. Where the experts are spread over ranks, the sum is over the own ones.
 
 struct MoeSize {
   Index tokens, width, experts, chosen, inner;
+  Index own;                                      // experts whose weights are here
   Index matrix() const { return inner * width; }  // elements of one expert's gate, up or down
 };
 
-Result<MoeSize> moe_size(const KernelRequest& request, const TensorType& x) {
+Result<MoeSize> moe_size(const KernelRequest& request, const TensorType& x,
+                         const TensorType& gate) {
   PLUTO_ASSIGN(const MoeAttrs attrs, attributes<MoeAttrs>(request));
   const Index width = x.shape.dims.back();
-  return MoeSize{elements(request, x) / width, width, attrs.experts, attrs.top_k,
-                 attrs.intermediate};
+  return MoeSize{elements(request, x) / width, width,        attrs.experts, attrs.top_k,
+                 attrs.intermediate,           gate.shape[0]};
 }
 
 constexpr double kNotChosen = -1;
@@ -51,7 +53,8 @@ void route(const MoeSize& size, const float* x, const float* router, double* wei
 
 KernelResult moe_forward(const KernelRequest& request) {
   PLUTO_TRY(expect_operands(request, "fffff", "f"));
-  PLUTO_ASSIGN(const MoeSize size, moe_size(request, input_type(request, 0)));
+  PLUTO_ASSIGN(const MoeSize size,
+               moe_size(request, input_type(request, 0), input_type(request, 2)));
   const auto loop = [size](const KernelArguments& arguments) {
     double* weights = scratch(arguments);
     double* logits = weights + size.experts;
@@ -61,8 +64,9 @@ KernelResult moe_forward(const KernelRequest& request) {
       const float* x = in(arguments, 0) + t * size.width;
       route(size, x, in(arguments, 1), weights, logits);
       std::fill_n(sums, size.width, 0.0);
-      for (Index e = 0; e < size.experts; ++e) {
-        if (weights[e] == kNotChosen) continue;
+      const double* shares = weights + arguments.scalars.expert_part * size.own;
+      for (Index e = 0; e < size.own; ++e) {
+        if (shares[e] == kNotChosen) continue;
         const float* gate = in(arguments, 2) + e * size.matrix();
         const float* up = in(arguments, 3) + e * size.matrix();
         const float* down = in(arguments, 4) + e * size.matrix();
@@ -71,7 +75,7 @@ KernelResult moe_forward(const KernelRequest& request) {
           inner[i] = a * sigmoid(a) * dot(up + i * size.width, x, size.width);
         }
         for (Index d = 0; d < size.width; ++d) {
-          sums[d] += weights[e] * dot(down + d * size.inner, inner, size.inner);
+          sums[d] += shares[e] * dot(down + d * size.inner, inner, size.inner);
         }
       }
       store(out(arguments, 0) + t * size.width, sums, size.width);
@@ -84,7 +88,8 @@ KernelResult moe_forward(const KernelRequest& request) {
 /// experts.
 KernelResult moe_backward(const KernelRequest& request) {
   PLUTO_TRY(expect_operands(request, "ffffff", "fffff"));
-  PLUTO_ASSIGN(const MoeSize size, moe_size(request, input_type(request, 1)));
+  PLUTO_ASSIGN(const MoeSize size,
+               moe_size(request, input_type(request, 1), input_type(request, 3)));
   const auto loop = [size](const KernelArguments& arguments) {
     const float *dy = in(arguments, 0), *x = in(arguments, 1), *router = in(arguments, 2);
     double* memory = scratch(arguments);
@@ -99,15 +104,17 @@ KernelResult moe_backward(const KernelRequest& request) {
       route(size, x + t * size.width, router, weights + t * size.experts,
             slopes + t * size.experts);
     }
+    std::fill_n(slopes, size.tokens * size.experts, 0.0);
     std::fill_n(dx, size.tokens * size.width, 0.0);
-    for (Index e = 0; e < size.experts; ++e) {
+    const Index first = arguments.scalars.expert_part * size.own;
+    for (Index e = 0; e < size.own; ++e) {
       const float* gate = in(arguments, 3) + e * size.matrix();
       const float* up = in(arguments, 4) + e * size.matrix();
       const float* down = in(arguments, 5) + e * size.matrix();
       double *dgate = sums, *dup = dgate + size.matrix(), *ddown = dup + size.matrix();
       std::fill_n(sums, 3 * size.matrix(), 0.0);
       for (Index t = 0; t < size.tokens; ++t) {
-        const double weight = weights[t * size.experts + e];
+        const double weight = weights[t * size.experts + first + e];
         if (weight == kNotChosen) continue;
         const float* token = x + t * size.width;
         const float* dtoken = dy + t * size.width;
@@ -129,7 +136,7 @@ KernelResult moe_backward(const KernelRequest& request) {
           for (Index d = 0; d < size.width; ++d)
             ddown[d * size.inner + i] += weight * dtoken[d] * h;
         }
-        slopes[t * size.experts + e] = slope;
+        slopes[t * size.experts + first + e] = slope;
       }
       store(out(arguments, 2) + e * size.matrix(), dgate, size.matrix());
       store(out(arguments, 3) + e * size.matrix(), dup, size.matrix());

@@ -175,7 +175,7 @@ class VerbsTest : public testing::CommandTest {};
 
 TEST_F(VerbsTest, EveryVerbHasHelpThatLeadsWithItsUsage) {
   for (const char* verb : {"doctor", "inspect", "profile", "predict", "search", "run", "report",
-                           "db", "catalog", "validate"}) {
+                           "db", "catalog", "calibrate", "validate"}) {
     const testing::CommandResult result = run({verb, "--help"});
     EXPECT_EQ(result.exit, 0) << verb;
     EXPECT_NE(result.out.find("Usage: "), std::string::npos) << verb;

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "cli/workflow.h"
+#include "cli/job_settings.h"
 
 namespace pluto {
 namespace {
@@ -22,6 +22,41 @@ TEST(ApplySettingTest, SetsWhatItNames) {
   EXPECT_EQ(job.learning_rate.peak, 0.25);
 }
 
+TEST(ApplySettingTest, SetsStrategies) {
+  TrainingJob job;
+  EXPECT_FALSE(job.strategy.any());
+  for (const char* setting :
+       {"nodes=16", "data=4", "tensor=8", "pipeline=2", "context=2", "interleave=3", "shard=0",
+        "sequence_parallel=1", "recompute=full", "precision=bf16", "attention=flash2"}) {
+    const auto set = apply_setting(job, setting);
+    ASSERT_TRUE(set.ok()) << set.error().message;
+  }
+  const StrategyChoice& choice = job.strategy;
+  EXPECT_TRUE(choice.any());
+  EXPECT_EQ(choice.nodes, 16);
+  EXPECT_EQ(choice.data, 4);
+  EXPECT_EQ(choice.tensor, 8);
+  EXPECT_EQ(choice.pipeline, 2);
+  EXPECT_EQ(choice.context, 2);
+  EXPECT_EQ(choice.interleave, 3);
+  EXPECT_EQ(choice.shard, 0);
+  EXPECT_EQ(choice.sequence_parallel, true);
+  EXPECT_EQ(choice.recompute, Recompute::kFull);
+  EXPECT_EQ(job.precision, TrainPrecision::kBf16);
+  EXPECT_EQ(job.attention, AttentionKernel::kFlash2);
+}
+
+TEST(ApplySettingTest, UnknownKeysNameTheNearest) {
+  TrainingJob job;
+  EXPECT_EQ(apply_setting(job, "tensr=2").error().help, "did you mean tensor?");
+  for (const std::string& key : setting_keys()) {
+    const auto set = apply_setting(job, key + "=?");
+    if (!set.ok()) {
+      EXPECT_EQ(set.error().message.find("no such key"), std::string::npos) << key;
+    }
+  }
+}
+
 TEST(ApplySettingTest, WhatIsFixedIsNoLongerChosenUpToAMaximum) {
   TrainingJob job;
   job.max_ranks = 8;
@@ -33,9 +68,27 @@ TEST(ApplySettingTest, WhatIsFixedIsNoLongerChosenUpToAMaximum) {
 }
 
 TEST(ApplySettingTest, RefusesWhatItCannotRead) {
-  for (const char* bad : {"ranks=0", "ranks=-1", "ranks=two", "ranks=", "ranks", "micro_batch=1.5",
-                          "sync=gossip", "learning_rate=0", "learning_rate=fast", "colour=red",
-                          "=3", "ranks=99999999999999999999"}) {
+  for (const char* bad : {"ranks=0",
+                          "ranks=-1",
+                          "ranks=two",
+                          "ranks=",
+                          "ranks",
+                          "micro_batch=1.5",
+                          "sync=gossip",
+                          "learning_rate=0",
+                          "learning_rate=fast",
+                          "colour=red",
+                          "tensor=0",
+                          "shard=4",
+                          "shard=-1",
+                          "recompute=some",
+                          "precision=half",
+                          "attention=",
+                          "sequence_parallel=2",
+                          "instance=",
+                          "nodes=1.5",
+                          "=3",
+                          "ranks=99999999999999999999"}) {
     TrainingJob job;
     const auto result = apply_setting(job, bad);
     ASSERT_FALSE(result.ok()) << bad;

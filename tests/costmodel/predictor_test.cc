@@ -139,6 +139,32 @@ TEST_F(Predictor, SaysWhatItAssumes) {
   EXPECT_THAT(sentences, Contains(HasSubstr("2 nodes of test:node (2026-01-01)")));
 }
 
+// A quick node beside a slow one: the step is the slow one's, the bill that of both.
+TEST_F(Predictor, MixedNodesWaitForTheSlowest) {
+  NodeGroup other{plan.cluster.instance, 1};
+  other.instance.name = "test:slow";
+  other.instance.node.device.name = "slow";
+  other.instance.price = DollarsPerHour(0.25);
+  const auto alone = predicted();
+  plan.cluster.nodes = 1;
+  plan.cluster.more = {other};
+  class SlowOnOne : public TableCosts {
+    OpCost op(const OpSignature& op, const DeviceSpec& device, int ranks) const override {
+      auto cost = TableCosts::op(op, device, ranks);
+      if (device.name == "slow") cost.time = cost.time * 3;
+      return cost;
+    }
+  } slow_costs;
+  static_cast<TableCosts&>(slow_costs) = costs;
+  const auto mixed = predict(model, plan, slow_costs);
+  ASSERT_TRUE(mixed.ok()) << mixed.error().message;
+  EXPECT_NEAR(mixed->prediction.terms[0].time.value(), 3 * alone.terms[0].time.value(), 1e-9);
+  const double hours = mixed->prediction.time_to_target.p50.value() / 3600;
+  EXPECT_NEAR(mixed->prediction.price.p50.value(), hours * 1.25, 1e-9);
+  EXPECT_THAT(mixed->prediction.assumptions,
+              Contains(HasSubstr("wait for those of test:slow, the slowest of 2 types")));
+}
+
 TEST_F(Predictor, RefusesAPlanOfAnotherModel) {
   plan.model_fingerprint += 1;
   const auto result = predict(model, plan, costs);

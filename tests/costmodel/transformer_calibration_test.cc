@@ -167,7 +167,7 @@ TEST(TransformerCosts, ReadsStrictly) {
     return table.ok() ? std::string("ok") : table.error().message;
   };
   EXPECT_THAT(with("\"gemm_fraction\"", "\"gem_fraction\""), HasSubstr("gemm_fraction"));
-  EXPECT_THAT(with("\"spread\": 0.15", "\"spread\": 0"), HasSubstr(":6: "));
+  EXPECT_THAT(with("\"spread\": 0.15", "\"spread\": 0"), HasSubstr(":7: "));
   EXPECT_THAT(with("\"schema\": 1", "\"schema\": 7"), HasSubstr("7 is not supported"));
 }
 
@@ -198,11 +198,11 @@ TEST(TransformerPoints, ReadsDefaultsAndNamesWhatIsWrong) {
   EXPECT_THAT(message(header + "moon,24,2048,16,1024,51200,4,4,2,16,0.5,,,\n"),
               HasSubstr(":2: cluster: 'moon' is not known"));
   EXPECT_THAT(message(header + "vtrain,24,x,16,1024,51200,4,4,2,16,0.5,,,\n"),
-              HasSubstr(":2: hidden: is no number"));
+              HasSubstr(":2: hidden: 'x' is no number"));
   EXPECT_THAT(message(header + "vtrain,24,2048,16,1024,51200,4,4,2,15,0.5,,,\n"),
               HasSubstr(":2: global_batch 15 is no multiple"));
   EXPECT_THAT(message(header + "vtrain,24,2048,16,1024,51200,4,4,2,16,0.5,,burnt,\n"),
-              HasSubstr("outcome: must be oom"));
+              HasSubstr(":2: outcome: 'burnt' is no outcome"));
   EXPECT_THAT(message("cluster,colour\nvtrain,red\n"), HasSubstr(":1: unknown column 'colour'"));
 }
 

@@ -62,13 +62,14 @@ TEST_F(StoreTest, SummaryCountsEveryKind) {
   ASSERT_TRUE(summary.ok()) << summary.error().message;
   EXPECT_EQ(summary->path, folder_.file("profiles.db"));
   EXPECT_TRUE(summary->journal_mode == "wal" || summary->journal_mode == "delete");
-  EXPECT_EQ(summary->schema_version, 1);
+  EXPECT_EQ(summary->schema_version, 2);
   EXPECT_EQ(summary->operators, 1);
   EXPECT_EQ(summary->collectives, 1);
   EXPECT_EQ(summary->inputs, 1);
   EXPECT_EQ(summary->processes, 1);
   EXPECT_EQ(summary->steps, 1);
   EXPECT_EQ(summary->convergence, 2);
+  EXPECT_EQ(summary->transformer_steps, 1);
   EXPECT_EQ(summary->plans, 1);
   EXPECT_EQ(summary->runs, 1);
   EXPECT_EQ(summary->devices,

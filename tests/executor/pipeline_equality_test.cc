@@ -48,13 +48,14 @@ bool starts(const Tensor& tensor) {
 }
 
 void expect_equal(const ModelGraph& model, int stages, int interleave, int micro_batches,
-                  int classes) {
+                  int classes, Recompute recompute = Recompute::kNone) {
   SCOPED_TRACE(model.name + ": " + std::to_string(stages) + " x " + std::to_string(interleave));
   Plan plan = pluto::testing::plan_for(model, 1, 2, micro_batches);
   plan.optimizer = SgdAttrs{0.9, 0, false};
   plan.cluster.nodes = stages;
   plan.layout.pipeline = stages;
   plan.pipeline.interleave = interleave;
+  plan.recompute = recompute;
   const auto pipeline = lower_pipeline(model, plan);
   ASSERT_TRUE(pipeline.ok()) << pipeline.error().message;
   ASSERT_EQ(pipeline->stages.size(), static_cast<std::size_t>(stages));
@@ -145,6 +146,22 @@ TEST(PipelineEquality, SmallTransformerWithTiedEmbedding) {
   expect_equal(*model, 2, 1, 4, 11);
   expect_equal(*model, 4, 1, 3, 11);
   expect_equal(*model, 2, 2, 4, 11);
+}
+
+TEST(PipelineEquality, StagesRecomputeTheirOwn) {
+  for (const auto how : {Recompute::kSelective, Recompute::kFull}) {
+    expect_equal(pluto::testing::residual_block(), 2, 1, 4, 3, how);
+    ZooOptions options;
+    options.layers = 4;
+    options.width_model = 16;
+    options.heads = 2;
+    options.sequence = 6;
+    options.vocabulary = 11;
+    const auto model = build_model("gpt2", options);
+    ASSERT_TRUE(model.ok());
+    expect_equal(*model, 2, 1, 4, 11, how);
+    expect_equal(*model, 2, 2, 4, 11, how);
+  }
 }
 
 TEST(PipelineEquality, RandomModels) {

@@ -13,6 +13,15 @@ TEST(PlanSupportTest, NamesTheFieldItCannotRun) {
     std::function<void(Plan&)> change;
   };
   const std::vector<Case> cases = {
+      {"layout.tensor: 2 ", [](Plan& plan) { plan.layout.tensor = 2; }},
+      {"layout.context: 2 ", [](Plan& plan) { plan.layout.context = 2; }},
+      {"layout.pipeline: 4 ", [](Plan& plan) { plan.layout.pipeline = 4; }},
+      {"expert: 2 ", [](Plan& plan) { plan.expert = 2; }},
+      {"sharded: fc1 ",
+       [](Plan& plan) {
+         plan.layout.data = 2;
+         plan.sharded = {"fc1"};
+       }},
       {"shard: 2 ", [](Plan& plan) { plan.shard = 2; }},
       {"server_nodes: 1 ", [](Plan& plan) { plan.server_nodes = 1; }},
       {"priority: true ", [](Plan& plan) { plan.priority = true; }},

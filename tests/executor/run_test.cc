@@ -312,6 +312,26 @@ TEST(RunTest, DataThatIsNotThePlansIsRefused) {
   EXPECT_THAT(other[0].error().message, HasSubstr("a sample has 292 bytes, the model takes 20"));
 }
 
+TEST(RunTest, StrategiesThatAreOnlyPricedAreRefused) {
+  const ModelGraph model = testing::two_layers();
+  TinyPlan tiny;
+  tiny.ranks = 2;
+  Plan plan = tiny_plan(model, tiny);
+  plan.sharded = {"fc1"};
+  testing::set_method(plan, model, SyncMethod::kAllReduce);
+  const auto refused = run_ranks(model, plan);
+  ASSERT_FALSE(refused[0].ok());
+  EXPECT_EQ(refused[0].error().code, ErrorCode::kUnsupported);
+  EXPECT_THAT(refused[0].error().message, HasSubstr("sharded: fc1 is predicted but not run"));
+
+  plan = tiny_plan(model, {});
+  plan.layout.tensor = 2;
+  plan.cluster.nodes = 2;
+  const auto tensor = run_ranks(model, plan);
+  ASSERT_FALSE(tensor[0].ok());
+  EXPECT_THAT(tensor[0].error().message, HasSubstr("layout.tensor: 2 is predicted but not run"));
+}
+
 TEST(RunTest, ItEndsEarlyWhenAsked) {
   const ModelGraph model = testing::two_layers();
   RunOptions options;

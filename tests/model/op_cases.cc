@@ -139,6 +139,20 @@ std::vector<OpCase> op_cases() {
       {OpKind::kSend, StageAttrs{1, "3x5:f32:b1"}, {sample({3, 5})}, {}},
       {OpKind::kReceive, StageAttrs{1, "3x5:f32:b1"}, {}, {}},
       {OpKind::kStageReduce, StageAttrs{1, "6x5:f32:b0"}, {}, kGradient},
+      {OpKind::kGroupCopy, GroupAttrs{RankGroup::kTensor, 4}, {sample({3, 5})}, {}},
+      {OpKind::kGroupCopy, GroupAttrs{RankGroup::kTensor, 4}, {fixed({5})}, {}},
+      {OpKind::kGroupAllReduce, GroupAttrs{RankGroup::kTensor, 4}, {sample({3, 5})}, {}},
+      {OpKind::kGroupAllGather, GroupAttrs{RankGroup::kTensor, 4, 1}, {sample({3, 5})}, {}},
+      {OpKind::kGroupAllGather,
+       GroupAttrs{RankGroup::kTensor, 4, 0, 0, true},
+       {sample({3, 5})},
+       {}},
+      {OpKind::kGroupReduceScatter, GroupAttrs{RankGroup::kData, 3, 0}, {sample({3, 5})}, {}},
+      {OpKind::kGroupAllToAll, GroupAttrs{RankGroup::kContext, 3, 1, 0}, {sample({3, 5})}, {}},
+      {OpKind::kGroupPart, GroupAttrs{RankGroup::kContext, 3, 0}, {sample({3, 5})}, {}},
+      {OpKind::kGroupPart, GroupAttrs{RankGroup::kTensor, 5, 1, 0, true}, {sample({3, 5})}, {}},
+      {OpKind::kGroupPlace, GroupAttrs{RankGroup::kContext, 3, 0}, {sample({3, 5})}, {}},
+      {OpKind::kGroupFirst, GroupAttrs{RankGroup::kTensor, 4}, {fixed({5})}, {}},
   };
 }
 

@@ -32,6 +32,7 @@ TEST(OpKindTest, NamesFollowTheOrderOfTheEnumeration) {
   EXPECT_STREQ(to_text(OpKind::kGru), "gru");
   EXPECT_STREQ(to_text(OpKind::kSoftmaxCrossEntropy), "softmax_cross_entropy");
   EXPECT_STREQ(to_text(OpKind::kFactorGather), "factor_gather");
+  EXPECT_STREQ(to_text(OpKind::kGroupFirst), "group_first");
 }
 
 TEST(OpKindTest, UnknownNameSuggestsTheNearest) {
@@ -97,6 +98,19 @@ TEST(OpAttrsTest, EmptyListsRoundTrip) {
   auto parsed = parse_attrs(OpKind::kReshape, "dims=");
   ASSERT_TRUE(parsed.ok());
   EXPECT_TRUE(std::get<ReshapeAttrs>(*parsed).dims.empty());
+}
+
+TEST(OpAttrsTest, GroupsOfRanksAreWords) {
+  for (const RankGroup group :
+       {RankGroup::kTensor, RankGroup::kContext, RankGroup::kData, RankGroup::kExpert}) {
+    EXPECT_EQ(parse_rank_group(to_text(group)).value(), group);
+  }
+  EXPECT_EQ(to_text(OpAttrs(GroupAttrs{RankGroup::kData, 8, kBatchAxis, 1, true})),
+            "group=data ranks=8 axis=-1 cut=1 shared=1");
+  EXPECT_EQ(
+      parse_attrs(OpKind::kGroupCopy, "group=dat ranks=8 axis=0 cut=0 shared=0").error().message,
+      "attributes of group_copy: group: cannot read 'dat'");
+  EXPECT_EQ(parse_rank_group("dat").error().help, "groups: tensor, context, data, expert");
 }
 
 TEST(OpAttrsTest, ParseErrorsNameTheField) {

@@ -38,6 +38,7 @@ TEST(GradientRuleTest, EveryFloatingOperandGetsAGradientOfItsOwnType) {
 
 TEST(GradientRuleTest, ParameterGradientsHaveNameAndRole) {
   for (const OpCase& op_case : differentiable_cases()) {
+    if (op_case.kind == OpKind::kGroupFirst) continue;  // hands on the gradient that arrives
     SCOPED_TRACE(label(op_case));
     const auto result = differentiate_case(op_case);
     ASSERT_TRUE(result.ok());

@@ -82,6 +82,39 @@ TEST(ClusterTest, MalformedClustersAreRefusedWithTheirPlace) {
   }
 }
 
+ClusterSpec mixed() {
+  ClusterSpec cluster = testing::sample_plan().cluster;
+  NodeGroup slow{cluster.instance, 3};
+  slow.instance.name = "test:slow";
+  slow.instance.node.devices = 2;
+  slow.instance.node.network.bandwidth = BytesPerSecond(1e6);
+  slow.instance.price = DollarsPerHour(0.5);
+  cluster.more = {slow};
+  return cluster;
+}
+
+TEST(ClusterTest, GroupsOfNodesAddUp) {
+  const ClusterSpec cluster = mixed(), first = testing::sample_plan().cluster;
+  EXPECT_EQ(cluster.devices(), first.devices() + 6);
+  EXPECT_NEAR(cluster.price().value(), first.price().value() + 1.5, 1e-12);
+  const auto read = cluster_from_value(*parse_json(to_json(to_value(cluster)), "c.json"), "c.json");
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(*read, cluster);
+}
+
+TEST(ClusterTest, EachGroupSeesTheSlowestLinks) {
+  const ClusterSpec cluster = mixed();
+  const auto views = views_by_group(cluster);
+  ASSERT_EQ(views.size(), 2U);
+  for (const ClusterSpec& view : views) {
+    EXPECT_GE(view.devices(), cluster.devices());
+    EXPECT_EQ(view.instance.node.network.bandwidth, BytesPerSecond(1e6));
+  }
+  EXPECT_EQ(views[0].instance.name, cluster.instance.name);
+  EXPECT_EQ(views[1].instance.name, "test:slow");
+  EXPECT_EQ(views_by_group(testing::sample_plan().cluster).size(), 1U);
+}
+
 TEST(ClusterTest, WordsOfDeviceKindsReadBack) {
   for (const auto kind : {DeviceKind::kCpu, DeviceKind::kGpu}) {
     EXPECT_EQ(*parse_device_kind(to_text(kind)), kind);

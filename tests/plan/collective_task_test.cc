@@ -53,5 +53,41 @@ TEST(CollectiveTaskTest, FactorsCarryRowsOfAllRanks) {
   EXPECT_THAT(floats_per_sample, ElementsAre(3, 6, 6, 4));
 }
 
+TEST(CollectiveTaskTest, EveryGroupHasItsRanks) {
+  Plan plan = pluto::testing::plan_for(two_layers(), 3, 8);
+  plan.cluster.nodes = 6;
+  plan.layout.tensor = 2;
+  const auto tasks = collectives(lowered(two_layers(), plan));
+  ASSERT_EQ(tasks.size(), 2U);
+  // The sum of fc2 over the tensor ranks, then the bucket of parts over the data ranks.
+  EXPECT_EQ(tasks[0].kind, CollectiveKind::kAllReduce);
+  EXPECT_EQ(tasks[0].bytes, Bytes(4 * 8 * 3));
+  EXPECT_EQ(tasks[0].ranks, 2);
+  EXPECT_EQ(tasks[0].stride, 1);
+  EXPECT_EQ(tasks[1].bytes, Bytes(4 * (3 * 4 + 3 + 3 * 3 + 3)));
+  EXPECT_EQ(tasks[1].ranks, 3);
+  EXPECT_EQ(tasks[1].stride, 2);
+}
+
+TEST(CollectiveTaskTest, ShardedLayersSendActivations) {
+  Plan plan = pluto::testing::plan_for(two_layers(), 2, 8);
+  plan.sharded = {"fc1"};
+  plan.buckets[0].parameters = {"fc2.weight", "fc2.bias"};
+  const auto tasks = collectives(lowered(two_layers(), plan));
+  std::vector<CollectiveKind> kinds;
+  std::vector<std::int64_t> floats_per_sample;
+  for (const CollectiveTask& task : tasks) {
+    kinds.push_back(task.kind);
+    floats_per_sample.push_back(task.bytes.value() / (4 * 8));
+    EXPECT_EQ(task.ranks, 2);
+  }
+  // x of both ranks in; 3 features of both batches out, and their gradients back.
+  EXPECT_THAT(kinds, ElementsAre(CollectiveKind::kAllGather, CollectiveKind::kAllToAll,
+                                 CollectiveKind::kAllReduce, CollectiveKind::kAllToAll));
+  EXPECT_EQ(floats_per_sample[0], 2 * 4);
+  EXPECT_EQ(floats_per_sample[1], 2 * 3);
+  EXPECT_EQ(floats_per_sample[3], 6);
+}
+
 }  // namespace
 }  // namespace pluto

@@ -28,6 +28,8 @@ target: {epochs: 1.5}
 budget: 120
 deadline: 2026-11-20T14:30:00Z
 confidence: 0.95
+precision: bf16
+attention: scores
 minimize: risk
 optimizer: {name: adamw, beta1: 0.8, beta2: 0.99, epsilon: 1.0e-7, weight_decay: 0.01}
 batch: {global: auto, max: 4096, micro: 16}
@@ -57,6 +59,8 @@ TEST(JobTest, EveryKeyIsRead) {
   EXPECT_EQ(job->model.options, options);
   EXPECT_EQ(job->data, (DataChoice{"fashion-mnist", "/data/fashion", 5000, 2}));
   EXPECT_EQ(job->epochs, 1.5);
+  EXPECT_EQ(job->precision, TrainPrecision::kBf16);
+  EXPECT_EQ(job->attention, AttentionKernel::kScores);
   EXPECT_EQ(job->budget, Dollars(120));
   EXPECT_EQ(job->deadline, Seconds(6.5 * 3600));
   EXPECT_EQ(job->confidence, 0.95);
@@ -209,6 +213,8 @@ TEST(JobTest, ImpossibleValuesSayWhereWhatAndTheFix) {
       {"seed: -1", "job.yaml:5: seed: must not be negative", "seed: 1"},
       {"seed: 1.5", "job.yaml:5: seed: 1.5: expected a whole number", ""},
       {"name: [a]", "job.yaml:5: name: expected a string", ""},
+      {"precision: half", "job.yaml:5: precision: unknown precision \"half\"", "bf16"},
+      {"attention: fast", "job.yaml:5: attention: unknown way to run attention", "flash"},
       {"colour: red", "job.yaml:5: colour: unknown key", "known keys"},
       {"budget: 1\nbudget: 2", "job.yaml:6: ", ""},
   };

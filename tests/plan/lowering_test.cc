@@ -5,7 +5,9 @@
 #include <algorithm>
 
 #include "model/zoo.h"
+#include "plan/memory_plan.h"
 #include "tests/plan/lowered_plans.h"
+#include "tests/support/block_models.h"
 #include "tests/support/graph_checks.h"
 #include "tests/support/random_model.h"
 #include "tests/support/toy_models.h"
@@ -97,6 +99,20 @@ TEST(LoweringTest, FuseIsThePlansChoice) {
   EXPECT_EQ(std::count(apart.begin(), apart.end(), "act"), 1);
 }
 
+TEST(LoweringTest, RecomputeIsThePlansChoice) {
+  Plan plan = plan_for(pluto::testing::residual_block());
+  const auto copies = [&] {
+    int count = 0;
+    for (const std::string& name : names(lowered(pluto::testing::residual_block(), plan))) {
+      count += name.ends_with(".recompute") ? 1 : 0;
+    }
+    return count;
+  };
+  EXPECT_EQ(copies(), 0);
+  plan.recompute = Recompute::kSelective;
+  EXPECT_GT(copies(), 0);
+}
+
 TEST(LoweringTest, RefusesAnotherModel) {
   const Plan plan = plan_for(pluto::testing::tied_layers());
   EXPECT_THAT(error_of(two_layers(), plan),
@@ -106,14 +122,79 @@ TEST(LoweringTest, RefusesAnotherModel) {
 TEST(LoweringTest, RefusesLayoutsItCannotRun) {
   Plan plan = plan_for(two_layers());
   plan.cluster.nodes = 4;
-  plan.layout.tensor = 2;
+  plan.layout.pipeline = 4;
+  EXPECT_THAT(error_of(two_layers(), plan), HasSubstr("layout.pipeline is 4"));
+}
+
+TEST(LoweringTest, NamesWhatCannotBeSplit) {
+  Plan plan = plan_for(two_layers());
+  plan.cluster.nodes = 4;
+  plan.layout.tensor = 4;
   const auto tensor = lower(two_layers(), plan);
   ASSERT_FALSE(tensor.ok());
   EXPECT_EQ(tensor.error().code, ErrorCode::kUnsupported);
-  EXPECT_THAT(tensor.error().message, HasSubstr("layout.tensor above 1"));
+  EXPECT_THAT(tensor.error().message, HasSubstr("layout.tensor: node fc1 (linear): 6 features"));
   plan.layout.tensor = 1;
-  plan.layout.pipeline = 4;
-  EXPECT_THAT(error_of(two_layers(), plan), HasSubstr("layout.pipeline is 4"));
+  plan.layout.context = 2;
+  plan.buckets = {{SyncMethod::kAllReduce, {"fc1.weight"}}};
+  EXPECT_THAT(error_of(two_layers(), plan), HasSubstr("has no attention"));
+  plan = plan_for(two_layers(), 2);
+  plan.expert = 2;
+  EXPECT_THAT(error_of(two_layers(), plan), HasSubstr("expert: model two-layers has no experts"));
+  plan = plan_with(two_layers(), SyncMethod::kSufficientFactor, 2);
+  plan.cluster.nodes = 4;
+  plan.layout.tensor = 2;
+  EXPECT_THAT(error_of(two_layers(), plan), HasSubstr("sufficient_factor with layout.tensor"));
+  plan = plan_for(two_layers(), 2);
+  plan.cluster.nodes = 4;
+  plan.sharded = {"fc1"};
+  plan.layout.tensor = 2;
+  EXPECT_THAT(error_of(two_layers(), plan), HasSubstr("sharded with layout.tensor"));
+}
+
+TEST(LoweringTest, ShardedLayersAreInNoBucket) {
+  Plan plan = plan_for(two_layers(), 2);
+  plan.sharded = {"fc1"};
+  EXPECT_THAT(error_of(two_layers(), plan), HasSubstr("but each rank has its own part"));
+  const auto order = gradient_order(two_layers(), plan);
+  ASSERT_TRUE(order.ok());
+  ASSERT_EQ(order->size(), 2U);
+  EXPECT_EQ((*order)[0].name, "fc2.weight");
+  plan.buckets[0].parameters = {"fc2.weight", "fc2.bias"};
+  const LoweredPlan result = lowered(two_layers(), plan);
+  EXPECT_THAT(wiring_faults(result.training), IsEmpty());
+  // Updated all the same, last.
+  ASSERT_EQ(result.training.trained.size(), 4U);
+  const auto& last = result.training.trained[3];
+  EXPECT_EQ(result.training.graph.tensor(last.parameter).name, "fc1.bias");
+  EXPECT_EQ(result.training.graph.tensor(last.parameter).type.shape, (Shape{{3}}));
+}
+
+TEST(LoweringTest, MoreTensorRanksNeverMakeARankDoOrHoldMore) {
+  const ModelGraph model = pluto::testing::tiny_gpt(3, 8);
+  for (const bool sequence_parallel : {false, true}) {
+    double last_flops = 0;
+    Bytes last_memory;
+    for (const int tensor : {1, 2, 4}) {
+      Plan plan = plan_for(model, 1, 4);
+      plan.cluster.nodes = tensor;
+      plan.layout.tensor = tensor;
+      plan.sequence_parallel = sequence_parallel && tensor > 1;
+      const LoweredPlan result = lowered(model, plan);
+      EXPECT_THAT(wiring_faults(result.training), IsEmpty());
+      double flops = 0;
+      for (const Op& op : result.training.graph.ops()) {
+        flops += op_work(result.training.graph, op, 4).flops.value();
+      }
+      const Bytes memory = plan_memory(result.training, result.program, {}).breakdown.total();
+      if (tensor > 1) {
+        EXPECT_LT(flops, last_flops) << tensor;
+        EXPECT_LT(memory, last_memory) << tensor;
+      }
+      last_flops = flops;
+      last_memory = memory;
+    }
+  }
 }
 
 TEST(LoweringTest, NamesTheBucketThatIsWrong) {

@@ -65,6 +65,10 @@ TEST(MeasurementTest, MalformedMeasurementsAreRefusedWithTheirPlace) {
       {4, R"("plan":"fedcba9876543210")", R"("plan":"fed")",
        "m.json:1: plan: \"fed\": expected 16"},
       {5, R"("accuracy":0.875)", R"("accuracy":"good")", "m.json:1: accuracy: \"good\""},
+      {7, R"("hidden":2048,)", "", "m.json:1: shape.hidden: missing"},
+      {7, R"("recompute":"selective")", R"("recompute":"some")",
+       "m.json:1: plan.recompute: 'some' is no way to recompute"},
+      {7, R"("tensor":4)", R"("tensors":4)", "m.json:1: plan.tensor: missing"},
   };
   for (const auto& bad : cases) {
     SCOPED_TRACE(bad.to);

@@ -95,6 +95,25 @@ inline OpMeasurement sample_op(std::int64_t micro_batch = 32) {
   return {signature, "jit:avx512_core", {Seconds(1.25e-5), 0.013, 40}, Bytes(4096)};
 }
 
+/// Every field set to something that is not its default.
+inline TransformerPlan sample_transformer_plan() {
+  TransformerPlan plan;
+  plan.data = 2;
+  plan.tensor = 4;
+  plan.pipeline = 2;
+  plan.context = 2;
+  plan.interleave = 3;
+  plan.sequence_parallel = plan.overlap_data = plan.overlap_tensor = true;
+  plan.shard = 1;
+  plan.micro_batch = 4;
+  plan.global_batch = 64;
+  plan.recompute = Recompute::kSelective;
+  plan.precision = TrainPrecision::kFp16;
+  plan.attention = AttentionKernel::kFlash2;
+  plan.gradient_bytes = 4;
+  return plan;
+}
+
 /// One of every kind, all of sample_context().
 inline std::vector<Measurement> sample_measurements() {
   const Timing timing{Seconds(0.00123456789012345), 0.015, 31};
@@ -108,7 +127,10 @@ inline std::vector<Measurement> sample_measurements() {
       {context, StepMeasurement{0xfedcba9876543210, 50, timing, Seconds(0.8e-3), Seconds(0.3e-3),
                                 Seconds(0.1e-3), Seconds(0.05e-3), Bytes(1 << 24), Bytes(1 << 27)}},
       {context, ConvergencePoint{0xfedcba9876543210, 100, 6400, 0.456, 0.875}},
-      {context, ConvergencePoint{0xfedcba9876543210, 150, 9600, 0.345, std::nullopt}}};
+      {context, ConvergencePoint{0xfedcba9876543210, 150, 9600, 0.345, std::nullopt}},
+      {context,
+       TransformerStepMeasurement{TransformerShape::gpt(24, 2048, 16, 1024, 51200),
+                                  sample_transformer_plan(), sample_plan().cluster, timing}}};
 }
 
 }  // namespace pluto::testing

@@ -13,9 +13,11 @@
 #include <optional>
 #include <vector>
 
+#include "plan/groups.h"
 #include "plan/lowering.h"
 #include "plan/memory_plan.h"
 #include "runtime/reference/short_float.h"
+#include "tests/support/group_exchange.h"
 #include "tests/support/run_kernel.h"
 
 namespace pluto::testing {
@@ -42,7 +44,7 @@ class StepInterpreter {
         },
         options);
     const int apart = plan.server_nodes > 0 ? static_cast<int>(plan.servers.size()) : 0;
-    for (int process = 0; process < plan.layout.data + apart; ++process) {
+    for (int process = 0; process < plan.layout.ranks() + apart; ++process) {
       arenas_.push_back(std::make_unique<Workspace>(memory_.breakdown.total()));
     }
   }
@@ -53,7 +55,7 @@ class StepInterpreter {
   /// The process that is owner number `position` of a shard.
   int owner_process(std::size_t position) const {
     if (plan_.shard > 0) return static_cast<int>(position);
-    if (plan_.server_nodes > 0) return plan_.layout.data + static_cast<int>(position);
+    if (plan_.server_nodes > 0) return plan_.layout.ranks() + static_cast<int>(position);
     return plan_.servers[position];
   }
 
@@ -61,6 +63,12 @@ class StepInterpreter {
     Values values(count(id));
     if (graph().tensor(id).type.dtype == DType::kF32) {
       std::memcpy(values.data(), at(rank, id, set), values.size() * sizeof(float));
+    } else if (graph().tensor(id).type.dtype == DType::kI32) {
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        std::int32_t value = 0;
+        std::memcpy(&value, at(rank, id, set) + i * sizeof(value), sizeof(value));
+        values[i] = static_cast<float>(value);
+      }
     }
     return values;
   }
@@ -85,31 +93,47 @@ class StepInterpreter {
   /// One step. Returns the losses by rank, then micro-batch.
   std::vector<std::vector<float>> step(const Batch& batch, const Scalars& scalars,
                                        NetworkPace pace) {
-    losses_.assign(static_cast<std::size_t>(plan_.layout.data), {});
+    losses_.assign(static_cast<std::size_t>(plan_.layout.ranks()), {});
     for (TaskId id : schedule(pace)) {
       const Task& task = lowered_.program.tasks[id.index()];
       if (!average_ && averages(task)) continue;
       const bool server = task.resource == Resource::kServer;
-      const int begin = server ? plan_.layout.data : 0;
-      for (int rank = begin; rank < (server ? processes() : plan_.layout.data); ++rank) {
+      const int begin = server ? plan_.layout.ranks() : 0;
+      for (int rank = begin; rank < (server ? processes() : plan_.layout.ranks()); ++rank) {
         if (const auto* input = std::get_if<BatchTask>(&task.payload)) {
           const auto tensors = graph().with_role(TensorRole::kInput);
-          const auto values = batch(rank, input->micro_index);
+          const auto values = batch(data_rank(rank), input->micro_index);
           for (std::size_t i = 0; i < tensors.size(); ++i) {
             set(rank, tensors[i], values[i], input->micro_index % 2);
           }
         } else if (const auto* op = std::get_if<OpTask>(&task.payload)) {
-          run(rank, *op, scalars(server ? 0 : rank, op->micro_index));
+          if (is_exchange(graph().op(op->op))) continue;
+          StepScalars own = scalars(server ? 0 : data_rank(rank), op->micro_index);
+          own.sequence_part = rank / plan_.layout.tensor % plan_.layout.context;
+          own.expert_part = data_rank(rank) % plan_.expert;
+          run(rank, *op, own);
         }
       }
       if (const auto* collective = std::get_if<CollectiveTask>(&task.payload)) run(*collective);
+      const auto* local = std::get_if<OpTask>(&task.payload);
+      if (local != nullptr && is_exchange(graph().op(local->op))) {
+        exchange(graph().op(local->op), local->micro_index);
+      }
     }
     return losses_;
   }
 
  private:
   const Graph& graph() const { return lowered_.training.graph; }
-  static bool is_communication(const Op& op) { return std::holds_alternative<CommAttrs>(op.attrs); }
+  /// Has no kernel: what its ranks hold is exchanged, or depends on their place in a group.
+  static bool is_exchange(const Op& op) {
+    return std::holds_alternative<CommAttrs>(op.attrs) ||
+           std::holds_alternative<GroupAttrs>(op.attrs);
+  }
+  /// The place of a rank among those that have micro-batches of their own.
+  int data_rank(int rank) const {
+    return rank / (plan_.layout.tensor * plan_.layout.context) % plan_.layout.data;
+  }
   std::size_t count(TensorId id) const {
     return static_cast<std::size_t>(graph().tensor(id).type.elements(plan_.micro_batch));
   }
@@ -242,7 +266,7 @@ class StepInterpreter {
   // ---- what has no kernel: by its definition
 
   static bool by_definition(const Op& op) {
-    return is_communication(op) || op.kind == OpKind::kPack || op.kind == OpKind::kUnpack ||
+    return is_exchange(op) || op.kind == OpKind::kPack || op.kind == OpKind::kUnpack ||
            op.kind == OpKind::kAverage;
   }
 
@@ -344,9 +368,41 @@ class StepInterpreter {
     return -1;
   }
 
+  /// The groups of ranks: each `stride` after the one before.
+  std::vector<std::vector<int>> groups_of(const GroupShape& shape) const {
+    std::vector<std::vector<int>> groups;
+    for (int rank = 0; rank < plan_.layout.ranks(); ++rank) {
+      if (rank / shape.stride % shape.ranks != 0) continue;
+      groups.emplace_back();
+      for (int i = 0; i < shape.ranks; ++i) groups.back().push_back(rank + i * shape.stride);
+    }
+    return groups;
+  }
+
+  void exchange(const Op& op, int micro_index) {
+    const auto& attrs = std::get<GroupAttrs>(op.attrs);
+    const TensorId from = op.inputs[0], to = op.outputs[0];
+    for (const auto& group : groups_of(group_shape(plan_, attrs.group))) {
+      std::vector<Values> before;
+      for (const int rank : group) before.push_back(get(rank, from, micro_index % 2));
+      const auto after = exchanged(op.kind, attrs, graph().tensor(from).type,
+                                   graph().tensor(to).type, plan_.micro_batch, before);
+      for (std::size_t i = 0; i < group.size(); ++i) set(group[i], to, after[i]);
+    }
+  }
+
   void run(const CollectiveTask& task) {
     const Op& op = graph().op(task.op);
-    const int ranks = plan_.layout.data;
+    if (std::holds_alternative<GroupAttrs>(op.attrs)) return exchange(op, task.micro_index);
+    for (const auto& group : groups_of({task.ranks, task.stride})) run(task, op, group);
+  }
+
+  /// Between `ranks`, and the servers with nodes of their own.
+  void run(const CollectiveTask& task, const Op& op, const std::vector<int>& ranks) {
+    std::vector<int> members = ranks;
+    for (int server = plan_.layout.ranks(); server < processes(); ++server) {
+      members.push_back(server);
+    }
     const int set = task.micro_index % 2;
     ElementRange range = task.part;
     if (op.kind == OpKind::kFactorGather || op.kind == OpKind::kFactorPush) {
@@ -354,11 +410,10 @@ class StepInterpreter {
       if (range.empty()) range = {0, count(op.outputs)};
       EXPECT_EQ(task.bytes.value(),
                 (range.end - range.begin) * element_size(graph().tensor(op.outputs[0]).type.dtype));
-      for (int rank = 0; rank < processes(); ++rank) {
-        if (op.kind == OpKind::kFactorGather ? rank >= ranks : rank != holder_of(op, {}, 0))
-          continue;
+      for (const int rank : op.kind == OpKind::kFactorGather ? ranks : members) {
+        if (op.kind == OpKind::kFactorPush && rank != holder_of(op, {}, 0)) continue;
         for (std::int64_t i = range.begin; i < range.end; ++i) {
-          const auto source = static_cast<int>(i / block);
+          const int source = ranks[static_cast<std::size_t>(i / block)];
           element(rank, op.outputs, i).save(element(source, op.inputs, i % block, set).load());
         }
       }
@@ -375,16 +430,18 @@ class StepInterpreter {
       const int owner = op.kind == OpKind::kAllReduce ? -1 : holder_of(op, task.part, i);
       const bool pull = op.kind == OpKind::kServerPull || op.kind == OpKind::kParameterGather;
       float value = 0;
-      for (int rank = 0; !pull && rank < ranks; ++rank) value += element(rank, from, i, set).load();
+      if (!pull) {
+        for (const int rank : ranks) value += element(rank, from, i, set).load();
+      }
       if (pull) value = element(owner, from, i).load();
-      for (int rank = 0; rank < processes(); ++rank) {
+      for (const int rank : members) {
         const Element mine = element(rank, to, i);
         if (op.kind == OpKind::kReduceScatter && task.micro_index > 0 && rank == owner) {
           mine.save(mine.load() + value);
         } else if (op.kind == OpKind::kServerPush || op.kind == OpKind::kReduceScatter) {
           // Outside the owner's shard a reduce_scatter leaves anything.
           mine.save(rank == owner ? value : kNothing);
-        } else if (rank < ranks || rank == owner) {
+        } else if (rank < plan_.layout.ranks() || rank == owner) {
           mine.save(value);
         }
         // What is not of the own shard is not there.

@@ -1,4 +1,4 @@
-#include "costmodel/transformer_shape.h"
+#include "plan/transformer_shape.h"
 
 #include <fmt/format.h>
 

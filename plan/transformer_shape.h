@@ -2,14 +2,16 @@
 // A transformer language model by its dimensions, and a plan of how many devices train it.
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
+#include "base/document.h"
 #include "base/result.h"
 #include "plan/strategy.h"
 
 namespace pluto {
 
-/// A decoder-only transformer. Counts, no units.
+/// A transformer of equal layers. Counts, no units.
 struct TransformerShape {
   int layers = 1;
   int hidden = 1;
@@ -24,6 +26,7 @@ struct TransformerShape {
   bool tied_embedding = true;     ///< the output layer uses the input embedding
   int experts = 1;                ///< feed-forward blocks per layer (all on every tensor group)
   int experts_per_token = 1;
+  bool causal = true;  ///< a token attends to those before it: fused attention skips half
   bool operator==(const TransformerShape&) const = default;
 
   int kv_width() const { return hidden / heads * kv_heads; }
@@ -65,5 +68,16 @@ struct TransformerPlan {
 /// Everything positive, heads divisible by tensor, global_batch by data x micro_batch, layers at
 /// least pipeline x interleave. Errors: kInvalidInput that names the field and the fix.
 Result<void> check(const TransformerShape& shape, const TransformerPlan& plan);
+
+/// "24 layers x 1024, 16 heads, sequence 2048, vocabulary 51200".
+std::string to_text(const TransformerShape& shape);
+/// "data 2 tensor 4 pipeline 1, micro 8 of 64, fp16, recompute full": what is not the default.
+std::string to_text(const TransformerPlan& plan);
+/// JSON forms: the fields by name, words as to_text() writes them.
+Value to_value(const TransformerShape& shape);
+Value to_value(const TransformerPlan& plan);
+/// Strict reverse; `where` as in ObjectReader. Errors: kInvalidInput with the place of the field.
+Result<TransformerShape> transformer_shape_from_value(const Value& value, const std::string& where);
+Result<TransformerPlan> transformer_plan_from_value(const Value& value, const std::string& where);
 
 }  // namespace pluto

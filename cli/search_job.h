@@ -1,0 +1,46 @@
+#pragma once
+// What search and predict share: a job with its flags, where it may run, and what that costs.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/workflow.h"
+
+namespace CLI {
+class App;
+}
+
+namespace pluto {
+
+struct SearchOptions {
+  std::string job, budget, deadline, minimize, output, time_limit = "30s";
+  std::optional<double> confidence;
+  std::vector<std::string> settings;
+  std::string settings_flag;  ///< how this verb calls them
+  int top = 5;
+};
+
+/// The job argument and the settings flag of a verb.
+void add_job_options(CLI::App& verb, SearchOptions& options, const char* settings_flag);
+
+/// The job file under the flags, by the same rules.
+Result<JobContext> load_job(const SearchOptions& options);
+
+struct Searched {
+  JobContext context;
+  SearchResult result;
+  Costs costs;
+};
+
+/// Searches data-parallel plans. An interrupt ends it early with what it has.
+Result<Searched> search_job(Session& session, const SearchOptions& options, JobContext context);
+/// Whether an interrupt ended a search.
+bool was_interrupted();
+
+/// "$120 and 6h at confidence 0.90", "no limits".
+std::string limits_text(const TrainingJob& job);
+/// "gpt2  124.44 M parameters  1000 samples  no limits  `work`".
+std::string heading_text(const JobContext& context, const std::string& work);
+
+}  // namespace pluto
