@@ -17,6 +17,7 @@ find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(MPI REQUIRED COMPONENTS CXX)
 if(PLUTO_BUILD_TESTS)
   find_package(GTest REQUIRED)
+  find_package(rapidcheck REQUIRED)     # property tests
   find_library(SIMGRID_LIBRARY simgrid)  # an independent simulator, for tests only
   find_path(SIMGRID_INCLUDE_DIR simgrid/s4u.hpp)
 endif()

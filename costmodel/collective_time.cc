@@ -171,22 +171,6 @@ class Group {
 
 }  // namespace
 
-const char* to_text(CollectiveAlgorithm algorithm) {
-  switch (algorithm) {
-    case CollectiveAlgorithm::kRing:
-      return "ring";
-    case CollectiveAlgorithm::kTree:
-      return "tree";
-    case CollectiveAlgorithm::kHalvingDoubling:
-      return "halving_doubling";
-    case CollectiveAlgorithm::kRecursiveDoubling:
-      return "recursive_doubling";
-    case CollectiveAlgorithm::kHierarchical:
-      return "hierarchical";
-  }
-  return "?";
-}
-
 RankPlacement placement_of(const ClusterSpec& cluster, int ranks) {
   const int devices = std::max(1, cluster.instance.node.devices);
   return {ranks, std::min(ranks, devices), std::max(1, (ranks + devices - 1) / devices)};

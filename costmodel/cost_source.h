@@ -10,6 +10,7 @@
 #include "plan/cluster.h"
 #include "plan/measurement.h"
 #include "plan/prediction.h"
+#include "plan/strategy.h"
 
 namespace pluto {
 
@@ -19,16 +20,6 @@ struct OpCost {
   Evidence evidence = Evidence::kAssumed;
   Bytes workspace{};
 };
-
-/// How an all_reduce moves its bytes; collective_time.h has the formulas. Other kinds have one way.
-enum class CollectiveAlgorithm : std::uint8_t {
-  kRing,
-  kTree,               ///< double binary tree, pipelined
-  kHalvingDoubling,    ///< recursive halving, then doubling (Rabenseifner)
-  kRecursiveDoubling,  ///< the whole buffer at every distance
-  kHierarchical,       ///< reduce_scatter inside nodes, all_reduce across them, all_gather inside
-};
-const char* to_text(CollectiveAlgorithm algorithm);
 
 /// One collective over a group of ranks of a cluster.
 struct CollectiveCall {

@@ -140,6 +140,9 @@ OpClass class_of(OpKind kind) {
     case OpKind::kServerPush:
     case OpKind::kServerPull:
     case OpKind::kFactorGather:
+    case OpKind::kSend:
+    case OpKind::kReceive:
+    case OpKind::kStageReduce:
       return OpClass::kCopy;
     case OpKind::kEmbedding:
     case OpKind::kEmbeddingBag:

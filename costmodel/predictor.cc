@@ -20,9 +20,24 @@ const char* what_is_assumed(const std::string& term) {
   return "optimizer update times";
 }
 
+/// What reading is bound by, and what would hide it.
+std::string input_advice(const Plan& plan, const SimulatedStep& step) {
+  const std::string text = "the step waits for samples: ";
+  if (plan.data.queue == 0) {
+    return text + "none is read ahead; data.queue: 1 would hide reading behind the step";
+  }
+  const double share = (step.makespan + step.exposed_input) / step.makespan;
+  if (step.input_bound != InputBound::kReaders || !std::isfinite(share)) {
+    return text + fmt::format("reading is bound by {}", to_text(step.input_bound));
+  }
+  return text + fmt::format("reading is bound by readers; {} of them would hide it",
+                            static_cast<int>(std::ceil(plan.data.readers * share)));
+}
+
 std::vector<std::string> assumptions_of(const Plan& plan, const Prediction& prediction,
                                         const SimulatedStep& step, bool overhead_known,
-                                        const std::string& op_basis) {
+                                        const CostSource& costs) {
+  const std::string op_basis = costs.op_basis(plan.cluster.instance.node.device);
   std::vector<std::string> sentences;
   for (const auto& term : prediction.terms) {
     if (term.evidence < Evidence::kCalibrated || term.time.value() <= 0) continue;
@@ -33,6 +48,9 @@ std::vector<std::string> assumptions_of(const Plan& plan, const Prediction& pred
   }
   if (step.compute_evidence >= Evidence::kCalibrated && !op_basis.empty()) {
     sentences.push_back(op_basis);
+  }
+  if (step.exposed_input.value() > 0) {
+    sentences.push_back(input_advice(plan, step));
   }
   if (step.input_evidence == Evidence::kAssumed && step.exposed_input.value() <= 0) {
     sentences.push_back("reading keeps ahead of the step: its time was never measured");
@@ -61,18 +79,11 @@ WorkspaceOf workspace_of(const LoweredPlan& lowered, const Plan& plan, const Cos
   };
 }
 
-}  // namespace
-
-Result<PredictedPlan> predict(const ModelGraph& model, const Plan& plan, const CostSource& costs) {
-  PLUTO_TRY(validate(plan));
-  PLUTO_ASSIGN(const auto lowered, lower(model, plan));
-  return predict(lowered, plan, costs);
-}
-
-Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan,
-                              const CostSource& costs) {
+/// Everything that follows from the step and the memory of one rank.
+PredictedPlan concluded(SimulatedStep simulated, const MemoryBreakdown& memory, const Plan& plan,
+                        const CostSource& costs) {
   PredictedPlan result;
-  PLUTO_ASSIGN(result.step, simulate(lowered, plan.cluster, plan.data, costs));
+  result.step = std::move(simulated);
   const auto& step = result.step;
   auto& prediction = result.prediction;
 
@@ -80,12 +91,16 @@ Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan,
                       {"exposed_comm", step.exposed_comm, step.comm_spread, step.comm_evidence},
                       {"exposed_input", step.exposed_input, step.input_spread, step.input_evidence},
                       {"update", step.update, step.update_spread, step.update_evidence}};
+  if (plan.layout.pipeline > 1) {
+    prediction.terms.push_back({"bubble", step.bubble, step.compute_spread, step.compute_evidence});
+  }
   Seconds step_time;
   for (const auto& term : prediction.terms) step_time += term.time;
   prediction.step_time = lognormal_interval(step_time, step.relative_spread);
 
-  prediction.memory =
-      plan_memory(lowered.training, lowered.program, workspace_of(lowered, plan, costs)).breakdown;
+  prediction.memory = memory;
+  // The arena has two input sets, one being filled: a queue of one micro-batch.
+  prediction.memory.inputs = Bytes(memory.inputs.value() / 2) * (plan.data.queue + 1);
   const auto overhead = costs.process_overhead();
   prediction.process_overhead = overhead.value_or(Bytes(0));
 
@@ -105,8 +120,48 @@ Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan,
     prediction.p_both = std::min(*prediction.p_deadline, *prediction.p_budget);
   }
   prediction.watermark = costs.watermark();
-  prediction.assumptions = assumptions_of(plan, prediction, step, overhead.has_value(),
-                                          costs.op_basis(plan.cluster.instance.node.device));
+  prediction.assumptions = assumptions_of(plan, prediction, step, overhead.has_value(), costs);
+  return result;
+}
+
+}  // namespace
+
+Result<PredictedPlan> predict(const ModelGraph& model, const Plan& plan, const CostSource& costs) {
+  PLUTO_TRY(validate(plan));
+  if (plan.layout.pipeline > 1) {
+    PLUTO_ASSIGN(const auto pipeline, lower_pipeline(model, plan));
+    return predict(pipeline, plan, costs);
+  }
+  PLUTO_ASSIGN(const auto lowered, lower(model, plan));
+  return predict(lowered, plan, costs);
+}
+
+Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan,
+                              const CostSource& costs) {
+  PLUTO_ASSIGN(auto step, simulate(lowered, plan.cluster, plan.data, costs));
+  const auto workspace = workspace_of(lowered, plan, costs);
+  return concluded(std::move(step),
+                   plan_memory(lowered.training, lowered.program, workspace).breakdown, plan,
+                   costs);
+}
+
+Result<PredictedPlan> predict(const LoweredPipeline& pipeline, const Plan& plan,
+                              const CostSource& costs) {
+  PLUTO_ASSIGN(auto step, simulate(pipeline, plan, costs));
+  MemoryBreakdown largest;
+  std::size_t holder = 0;
+  for (std::size_t s = 0; s < pipeline.stages.size(); ++s) {
+    const auto memory =
+        stage_memory(pipeline.stages[s], workspace_of(pipeline.stages[s].lowered, plan, costs));
+    if (s > 0 && memory.total() <= largest.total()) continue;
+    largest = memory;
+    holder = s;
+  }
+  auto result = concluded(std::move(step), largest, plan, costs);
+  result.prediction.assumptions.insert(
+      result.prediction.assumptions.begin(),
+      fmt::format("memory is that of stage {} of {}, which needs most", holder,
+                  pipeline.stages.size()));
   return result;
 }
 

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "costmodel/cost_source.h"
+#include "costmodel/pipeline_simulator.h"
 #include "costmodel/simulator.h"
 #include "plan/allocator_replay.h"
 #include "plan/plan.h"
@@ -18,7 +19,7 @@ struct PredictedPlan {
 
 /// From one plan to its prediction. Pure and thread-safe.
 ///
-/// Formula, step:   t = makespan + exposed_input (simulator.h), the sum of the four terms.
+/// Formula, step:   t = makespan + exposed_input (simulator.h), the sum of the terms.
 /// Formula, time:   T = steps * t; ln T is normal with sigma^2 = sigma_step^2 + kRunSpread^2, where
 /// sigma_step combines the
 ///   terms' spreads (combined_spread). p10, p50, p90 = T exp(-+1.2816 sigma), T.
@@ -32,8 +33,11 @@ struct PredictedPlan {
 ///   of p10..p90. Test: costmodel/predictor_test.cc.
 /// Errors: those of validate() and lower().
 Result<PredictedPlan> predict(const ModelGraph& model, const Plan& plan, const CostSource& costs);
-/// As above for a plan already lowered.
+/// As above for a plan already lowered; of a pipeline the memory is that of the stage that needs
+/// most.
 Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan,
+                              const CostSource& costs);
+Result<PredictedPlan> predict(const LoweredPipeline& pipeline, const Plan& plan,
                               const CostSource& costs);
 
 /// What a framework with a caching allocator would hold for the same plan on its device; nullopt:

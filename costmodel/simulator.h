@@ -2,12 +2,13 @@
 // Runs a StepProgram against a CostSource: when does each task start and end, and what is exposed?
 
 #include "costmodel/cost_source.h"
+#include "costmodel/input_pipeline.h"
 #include "plan/lowering.h"
 #include "plan/timeline.h"
 
 namespace pluto {
 
-/// What one step of one rank takes. makespan = compute + update + exposed_comm.
+/// What one step of one rank takes. makespan = compute + update + exposed_comm + bubble.
 struct SimulatedStep {
   Timeline timeline;  ///< of one step, its micro-batches already waiting; the reading in it is for
                       ///< the next one
@@ -16,8 +17,10 @@ struct SimulatedStep {
   Seconds update;     ///< busy time of update ops, were they alone
   Seconds
       exposed_comm;  ///< makespan - compute - update: waiting for communication, and what it steals
+  Seconds bubble;    ///< pipeline stages that wait for each other; 0 without stages
   Seconds exposed_input;  ///< what reading adds in steady state: max(0, input time of a step -
                           ///< makespan)
+  InputBound input_bound = InputBound::kReaders;  ///< what sets the pace of reading
   Seconds step() const { return makespan + exposed_input; }
   double relative_spread = 0;  ///< of step()
   Evidence compute_evidence = Evidence::kMeasured, comm_evidence = Evidence::kMeasured,
@@ -36,12 +39,12 @@ struct SimulateOptions {
 /// Update nodes sharded over servers cost what the busiest server's shards cost (their elements'
 /// share of the whole update); the sums of a push are inside its reduce_scatter. Busy ranks of a
 /// host: as many as the placement puts on a node. Formula, input of a step: accumulation *
-/// micro_batch * time per sample / readers; it overlaps with the whole step. Ignores: that two
-/// input sets bound how far reading runs ahead (uneven micro-batches wait a little more). Evidence
-/// and spread of a term: EvidenceTally; of exposed_comm: of all collectives, exposed or not. Laws:
-/// makespan >= critical path; makespan <= sum of all tasks; one rank has no communication; more
-/// bandwidth and a faster device are never slower. Test: costmodel/simulator_test.cc. Pure,
-/// thread-safe, no clock.
+/// micro_batch * time per sample (input_pipeline.h); it overlaps with the whole step. Ignores: that
+/// two input sets bound how far reading runs ahead (uneven micro-batches wait a little more).
+/// Evidence and spread of a term: EvidenceTally; of exposed_comm: of all collectives, exposed or
+/// not. Laws: makespan >= critical path; makespan <= sum of all tasks; one rank has no
+/// communication; more bandwidth and a faster device are never slower. Test:
+/// costmodel/simulator_test.cc. Pure, thread-safe, no clock.
 Result<SimulatedStep> simulate(const LoweredPlan& lowered, const ClusterSpec& cluster,
                                const DataChoice& data, const CostSource& costs,
                                const SimulateOptions& options = {});

@@ -45,6 +45,8 @@ double peak_of(const DeviceSpec& device, TrainPrecision precision) {
   switch (precision) {
     case TrainPrecision::kF32:
       return rate(DType::kF32);
+    case TrainPrecision::kTf32:
+      return device.tf32_peak ? device.tf32_peak->value() : rate(DType::kF32);
     case TrainPrecision::kFp16:
       return rate(DType::kF16);
     case TrainPrecision::kBf16:
@@ -73,7 +75,7 @@ struct Kernels {
     bytes_per_second = device.memory_bandwidth.value() * costs[C::kElementFraction];
     ramp_elements = costs[C::kGemmRampElements];
     ramp_depth = costs[C::kGemmRampDepth];
-    bytes_per_element = plan.precision == TrainPrecision::kF32 ? 4 : 2;
+    bytes_per_element = static_cast<double>(activation_bytes(plan.precision));
   }
   double product(double m, double n, double k) const {
     return 2 * (k + ramp_depth) * (m * n + ramp_elements) / flops_per_second;

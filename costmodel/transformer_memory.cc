@@ -37,7 +37,7 @@ double layers_in_flight(const TransformerShape& shape, const TransformerPlan& pl
 double layer_activation_bytes(const TransformerShape& shape, const TransformerPlan& plan) {
   const double t = plan.tensor;
   const double outer_share = plan.sequence_parallel ? t : 1;
-  const double element = plan.precision == TrainPrecision::kF32 ? 4 : 2;
+  const auto element = static_cast<double>(activation_bytes(plan.precision));
   const double tokens = static_cast<double>(plan.micro_batch) * shape.sequence / plan.context;
   const double h = shape.hidden;
   if (plan.recompute == Recompute::kFull) return element * tokens * h / outer_share;
@@ -74,8 +74,8 @@ TransformerMemory stage_memory(const TransformerShape& shape, const TransformerP
   held /= t;
 
   const double replicas = static_cast<double>(plan.data) * plan.context;
-  const double element = plan.precision == TrainPrecision::kF32 ? 4 : 2;
-  const double master = plan.precision == TrainPrecision::kF32 ? 8 : 12;
+  const auto element = static_cast<double>(activation_bytes(plan.precision));
+  const double master = activation_bytes(plan.precision) == 4 ? 8 : 12;
   TransformerMemory memory;
   memory.weights = whole(held * element / (plan.shard >= 3 ? replicas : 1));
   memory.gradients = whole(held * std::max<double>(plan.gradient_bytes, element) /

@@ -50,69 +50,6 @@ double model_flops(const TransformerShape& shape, double samples) {
   return 6 * tokens * (shape.layers * (linear + scores) + embedding_parameters(shape));
 }
 
-const char* to_text(Recompute recompute) {
-  switch (recompute) {
-    case Recompute::kNone:
-      return "none";
-    case Recompute::kSelective:
-      return "selective";
-    case Recompute::kFull:
-      return "full";
-  }
-  return "?";
-}
-
-Result<Recompute> parse_recompute(std::string_view text) {
-  for (const auto one : {Recompute::kNone, Recompute::kSelective, Recompute::kFull}) {
-    if (text == to_text(one)) return one;
-  }
-  return invalid_input(fmt::format("'{}' is no way to recompute", text),
-                       "write none, selective or full");
-}
-
-const char* to_text(TrainPrecision precision) {
-  switch (precision) {
-    case TrainPrecision::kF32:
-      return "fp32";
-    case TrainPrecision::kFp16:
-      return "fp16";
-    case TrainPrecision::kBf16:
-      return "bf16";
-    case TrainPrecision::kFp8:
-      return "fp8";
-  }
-  return "?";
-}
-
-Result<TrainPrecision> parse_train_precision(std::string_view text) {
-  for (const auto one :
-       {TrainPrecision::kF32, TrainPrecision::kFp16, TrainPrecision::kBf16, TrainPrecision::kFp8}) {
-    if (text == to_text(one)) return one;
-  }
-  return invalid_input(fmt::format("'{}' is no precision", text), "write fp32, fp16, bf16 or fp8");
-}
-
-const char* to_text(AttentionKernel kernel) {
-  switch (kernel) {
-    case AttentionKernel::kScores:
-      return "scores";
-    case AttentionKernel::kFlash:
-      return "flash";
-    case AttentionKernel::kFlash2:
-      return "flash2";
-  }
-  return "?";
-}
-
-Result<AttentionKernel> parse_attention_kernel(std::string_view text) {
-  for (const auto one :
-       {AttentionKernel::kScores, AttentionKernel::kFlash, AttentionKernel::kFlash2}) {
-    if (text == to_text(one)) return one;
-  }
-  return invalid_input(fmt::format("'{}' is no way to run attention", text),
-                       "write scores, flash or flash2");
-}
-
 Result<void> check(const TransformerShape& shape, const TransformerPlan& plan) {
   struct Field {
     const char* name;

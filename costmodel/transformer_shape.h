@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "base/result.h"
-#include "model/tensor.h"
+#include "plan/strategy.h"
 
 namespace pluto {
 
@@ -38,21 +38,6 @@ double parameters(const TransformerShape& shape);            ///< of the whole m
 /// backward, nothing recomputed: the numerator of the MFU (Narayanan et al. 2021, eq. 3, times
 /// 3/4).
 double model_flops(const TransformerShape& shape, double samples);
-
-enum class Recompute : std::uint8_t { kNone, kSelective, kFull };
-const char* to_text(Recompute recompute);  ///< "none", "selective", "full"
-Result<Recompute> parse_recompute(std::string_view text);
-
-/// What the matrix products run in. kFp8 counts as twice the device's bf16 peak.
-enum class TrainPrecision : std::uint8_t { kF32, kFp16, kBf16, kFp8 };
-const char* to_text(TrainPrecision precision);  ///< "fp32", "fp16", "bf16", "fp8"
-Result<TrainPrecision> parse_train_precision(std::string_view text);
-
-/// How attention runs: as separate operators that write the scores, or fused without them in the
-/// manner of Dao et al. 2022, or of Dao 2023 (and cuDNN), which is twice as fast.
-enum class AttentionKernel : std::uint8_t { kScores, kFlash, kFlash2 };
-const char* to_text(AttentionKernel kernel);  ///< "scores", "flash", "flash2"
-Result<AttentionKernel> parse_attention_kernel(std::string_view text);
 
 /// How the model is spread. Ranks are numbered tensor first, then context, data, pipeline.
 struct TransformerPlan {

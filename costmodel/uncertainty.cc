@@ -43,6 +43,12 @@ void EvidenceTally::add(Seconds time, double relative_spread, Evidence evidence)
   total_ += time;
 }
 
+void EvidenceTally::add(const EvidenceTally& others) {
+  for (std::size_t i = 0; i < by_evidence_.size(); ++i) by_evidence_[i] += others.by_evidence_[i];
+  weighted_spread_ += others.weighted_spread_;
+  total_ += others.total_;
+}
+
 Evidence EvidenceTally::weakest() const {
   double weaker = 0;
   for (std::size_t i = by_evidence_.size(); i-- > 1;) {

@@ -36,6 +36,7 @@ double combined_spread(std::span<const TermSpread> parts);
 class EvidenceTally {
  public:
   void add(Seconds time, double relative_spread, Evidence evidence);
+  void add(const EvidenceTally& others);
   Seconds total() const { return total_; }
   /// The best evidence such that weaker sources carry less than 5 % of the time. Of nothing:
   /// kMeasured, for a term that is not there is known to be zero.

@@ -125,6 +125,7 @@ class GraphBuilder {
   const TensorType& type(TensorId id) const { return tensor_at(id).type; }
   /// Of a placeholder: a nameless tensor. Valid until the next tensor is added.
   const Tensor& tensor_at(TensorId id) const;
+  std::size_t ops() const { return graph_.ops_.size(); }  ///< so far
   /// How many operands of the base graph are this tensor; 0 for tensors added since.
   std::size_t base_uses(TensorId id) const;
   bool failed() const { return error_.has_value(); }

@@ -54,7 +54,10 @@ constexpr std::array<const char*, kOpKindCount> kKindNames = {"conv2d",
                                                               "all_reduce",
                                                               "server_push",
                                                               "server_pull",
-                                                              "factor_gather"};
+                                                              "factor_gather",
+                                                              "send",
+                                                              "receive",
+                                                              "stage_reduce"};
 
 constexpr std::array<const char*, 4> kPassNames = {"forward", "backward", "backward_data",
                                                    "backward_weight"};
@@ -181,6 +184,10 @@ OpAttrs default_attrs(OpKind kind) {
     case OpKind::kServerPull:
     case OpKind::kFactorGather:
       return CommAttrs{};
+    case OpKind::kSend:
+    case OpKind::kReceive:
+    case OpKind::kStageReduce:
+      return StageAttrs{};
     case OpKind::kGlobalAvgPool:
     case OpKind::kRelu:
     case OpKind::kGelu:

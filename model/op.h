@@ -32,9 +32,11 @@ enum class OpKind : std::uint8_t {
   kSoftmaxCrossEntropy, kBceWithLogits, kMse,
   // made by passes
   kCast, kAccumulate, kSgd, kAdam, kAllReduce, kServerPush, kServerPull, kFactorGather,
+  // between pipeline stages
+  kSend, kReceive, kStageReduce,
 };
 // clang-format on
-constexpr std::size_t kOpKindCount = static_cast<std::size_t>(OpKind::kFactorGather) + 1;
+constexpr std::size_t kOpKindCount = static_cast<std::size_t>(OpKind::kStageReduce) + 1;
 const char* to_text(OpKind kind);  ///< "conv2d", "softmax_cross_entropy", ...
 Result<OpKind> parse_op_kind(std::string_view text);
 

@@ -175,12 +175,19 @@ struct CommAttrs {
   template <class V> void visit(V&& v) { v("bucket", bucket); v("ranks", ranks); }
   bool operator==(const CommAttrs&) const = default;
 };
+/// send, receive and stage_reduce: the other pipeline stage, and the type of the message as text.
+struct StageAttrs {
+  std::int64_t peer = 0;
+  std::string type = "scalar:f32:b0";
+  template <class V> void visit(V&& v) { v("peer", peer); v("type", type); }
+  bool operator==(const StageAttrs&) const = default;
+};
 // clang-format on
 
 using OpAttrs =
     std::variant<NoAttrs, ConvAttrs, LinearAttrs, MatMulAttrs, MoeAttrs, PoolAttrs, BatchNormAttrs,
                  LrnAttrs, NormAttrs, DropoutAttrs, AddAttrs, AxisAttrs, SplitAttrs, SliceAttrs,
                  ReshapeAttrs, TransposeAttrs, AttentionAttrs, RotaryAttrs, RecurrentAttrs,
-                 EmbeddingAttrs, ScaleAttrs, CastAttrs, SgdAttrs, AdamAttrs, CommAttrs>;
+                 EmbeddingAttrs, ScaleAttrs, CastAttrs, SgdAttrs, AdamAttrs, CommAttrs, StageAttrs>;
 
 }  // namespace pluto

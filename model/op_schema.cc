@@ -14,9 +14,9 @@ using Table = std::array<OpSchema, kOpKindCount>;
 
 Table make_table() {
   Table table{};
-  for (const auto& family :
-       {dense_schemas(), pool_schemas(), norm_schemas(), elementwise_schemas(), shape_schemas(),
-        sequence_schemas(), lookup_schemas(), loss_schemas(), training_schemas()}) {
+  for (const auto& family : {dense_schemas(), pool_schemas(), norm_schemas(), elementwise_schemas(),
+                             shape_schemas(), sequence_schemas(), lookup_schemas(), loss_schemas(),
+                             training_schemas(), stage_schemas()}) {
     for (const OpSchema& schema : family) table[static_cast<std::size_t>(schema.kind)] = schema;
   }
   for (const OpSchema& schema : table)
@@ -55,6 +55,7 @@ Result<void> check_updates(OpKind kind, OpPass pass, const OpAttrs& attrs,
   const Shape first = inputs.empty() ? Shape{} : inputs[0].shape;
   switch (kind) {
     case OpKind::kBatchNorm:
+      if (updates.empty()) return {};  // a recompute copy
       PLUTO_TRY(expect_updates(updates, 2, "running_mean, running_var"));
       return expect_shape(updates, {{first.dims.empty() ? 1 : first.dims[0]}}, "the channels");
     case OpKind::kAccumulate:
@@ -73,6 +74,7 @@ Result<void> check_updates(OpKind kind, OpPass pass, const OpAttrs& attrs,
     case OpKind::kAllReduce:
     case OpKind::kServerPush:
     case OpKind::kServerPull:
+    case OpKind::kStageReduce:
       if (updates.empty()) return invalid_input("0 updates, expected the tensors of its bucket");
       for (std::size_t i = 0; i < updates.size(); ++i) {
         if (updates[i].batch_multiple != 0) {

@@ -16,6 +16,7 @@ std::vector<OpSchema> shape_schemas();     ///< concat split slice reshape trans
 std::vector<OpSchema> sequence_schemas();  ///< softmax attention rotary lstm gru
 std::vector<OpSchema> lookup_schemas();    ///< embedding embedding_bag cosine_similarity
 std::vector<OpSchema> loss_schemas();      ///< softmax_cross_entropy bce_with_logits mse
+std::vector<OpSchema> stage_schemas();     ///< send receive stage_reduce
 std::vector<OpSchema>
 training_schemas();  ///< cast accumulate sgd adam all_reduce server_push server_pull factor_gather
 

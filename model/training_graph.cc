@@ -69,8 +69,11 @@ class ReverseWalk {
   explicit ReverseWalk(const Graph& forward)
       : forward_(forward),
         builder_(forward),
+        origin_(forward.ops().size()),
         gradient_(forward.tensors().size()),
-        sums_(forward.tensors().size()) {}
+        sums_(forward.tensors().size()) {
+    for (const Op& op : forward.ops()) origin_[op.id.index()] = op.id;
+  }
 
   Result<void> run(const std::vector<bool>& starts, const std::vector<bool>& wanting) {
     for (auto op = forward_.ops().rbegin(); op != forward_.ops().rend(); ++op) {
@@ -91,6 +94,7 @@ class ReverseWalk {
       for (std::size_t i = 0; i < op->inputs.size() && i < gradients.size(); ++i) {
         if (wanted[i] && gradients[i]) contribute(op->inputs[i], *gradients[i]);
       }
+      origin_.resize(builder_.ops(), op->id);
     }
     return {};
   }
@@ -98,6 +102,7 @@ class ReverseWalk {
   /// Once, after run().
   Result<Graph> take_graph() { return std::move(builder_).build(); }
   const std::optional<TensorId>& gradient(TensorId id) const { return gradient_[id.index()]; }
+  const std::vector<OpId>& origin() const { return origin_; }
 
  private:
   // Added up as they come, so that at most two gradients of one tensor are alive.
@@ -115,6 +120,7 @@ class ReverseWalk {
 
   const Graph& forward_;
   GraphBuilder builder_;
+  std::vector<OpId> origin_;                       // by OpId of the builder
   std::vector<std::optional<TensorId>> gradient_;  // by forward TensorId
   std::vector<int> sums_;
 };
@@ -149,8 +155,13 @@ Result<std::vector<FinalGradient>> final_gradients(const Graph& forward, const R
 /// Gives every parameter a gradient tensor of its own, then optimizer state and an update node.
 class UpdateWriter {
  public:
-  UpdateWriter(const Graph& graph, const OptimizerAttrs& optimizer, std::size_t forward_ops)
-      : graph_(graph), rewrite_(graph), optimizer_(optimizer), forward_ops_(forward_ops) {
+  UpdateWriter(const Graph& graph, const OptimizerAttrs& optimizer, std::size_t forward_ops,
+               std::vector<OpId> origin)
+      : graph_(graph),
+        rewrite_(graph),
+        optimizer_(optimizer),
+        forward_ops_(forward_ops),
+        origin_(std::move(origin)) {
     // Rules mark what they think is a gradient; only the final ones are.
     for (const Tensor& tensor : graph.tensors()) {
       if (tensor.role == TensorRole::kGradient) {
@@ -181,6 +192,7 @@ class UpdateWriter {
         const OpId copy = rewrite_.add_op(
             parameter.name + ".grad_copy", OpKind::kCast, OpPass::kForward,
             CastAttrs{to_text(parameter.type.dtype)}, {entry.gradient}, {parameter.type});
+        origin_.push_back(origin_[producer.index()]);
         entry.gradient = rewrite_.op(copy).outputs.front();
         copies[producer.index()].push_back(copy);
       }
@@ -193,6 +205,7 @@ class UpdateWriter {
     std::vector<TrainedParameter> trained;
     for (const FinalGradient& entry : finals) {
       trained.push_back(add_update(entry));
+      origin_.push_back(graph_.consumers(entry.parameter).front());
       order.push_back(trained.back().update);
     }
     std::vector<OpPhase> phase(rewrite_.ops(), OpPhase::kBackward);
@@ -203,8 +216,9 @@ class UpdateWriter {
   }
 
  private:
-  static TrainingGraph start(const ModelGraph& model) {
+  TrainingGraph start(const ModelGraph& model) {
     TrainingGraph training;
+    training.origin = std::move(origin_);
     training.model = model;
     training.loss = model.loss;
     training.logits = model.logits;
@@ -245,6 +259,7 @@ class UpdateWriter {
   GraphRewrite rewrite_;
   const OptimizerAttrs& optimizer_;
   std::size_t forward_ops_;
+  std::vector<OpId> origin_;  // by OpId of the rewrite
 };
 
 }  // namespace
@@ -259,7 +274,7 @@ Result<TrainingGraph> differentiate(const ModelGraph& model, const OptimizerAttr
   PLUTO_TRY_AT(context, walk.run(starts, tensors_wanting_gradients(model.graph)));
   PLUTO_ASSIGN_AT(context, const Graph graph, walk.take_graph());
   PLUTO_ASSIGN_AT(context, auto finals, final_gradients(model.graph, walk));
-  UpdateWriter writer(graph, optimizer, model.graph.ops().size());
+  UpdateWriter writer(graph, optimizer, model.graph.ops().size(), walk.origin());
   return writer.write(model, std::move(finals));
 }
 

@@ -33,7 +33,11 @@ struct TrainingGraph {
   TensorId logits;
   TensorId labels;
   std::vector<TensorId> inputs;
-  std::vector<OpPhase> phase;             ///< by OpId
+  std::vector<OpPhase> phase;  ///< by OpId
+  /// By OpId: the forward node a node belongs to. Of a forward node: itself; of a backward node:
+  /// the node it differentiates; of an update: the first that reads the parameter. Invalid for what
+  /// passes add for several nodes (communication).
+  std::vector<OpId> origin;
   std::vector<TrainedParameter> trained;  ///< in the order backward finishes their gradients
 };
 

@@ -154,10 +154,11 @@ Result<void> Catalog::read_accelerators(const std::string& path) {
 }
 
 Result<void> Catalog::read_prices(const std::string& path) {
-  PLUTO_ASSIGN(const CatalogTable table,
-               CatalogTable::read(path, {"cloud", "instance_type", "accelerator",
-                                         "accelerator_count", "price_usd_per_h", "spot_usd_per_h",
-                                         "region", "date", "verification", "source"}));
+  PLUTO_ASSIGN(
+      const CatalogTable table,
+      CatalogTable::read(
+          path, {"cloud", "instance_type", "accelerator", "accelerator_count", "vcpus",
+                 "price_usd_per_h", "spot_usd_per_h", "region", "date", "verification", "source"}));
   for (std::size_t row = 0; row < table.rows(); ++row) {
     Offer offer;
     PLUTO_ASSIGN(const std::string cloud, table.name(row, "cloud"));
@@ -173,6 +174,8 @@ Result<void> Catalog::read_prices(const std::string& path) {
     offer.source = fmt::format("{}, {} ({})", table.text(row, "source"), table.text(row, "region"),
                                table.text(row, "verification"));
     offer.count = static_cast<int>(count.value_or(0));
+    PLUTO_ASSIGN(const std::optional<double> cores, table.amount(row, "vcpus"));
+    offer.cores = static_cast<int>(cores.value_or(0));
 
     const std::optional<InstanceType> instance =
         offer.count >= 1 ? join(offer) : std::optional<InstanceType>();
@@ -216,6 +219,7 @@ std::optional<InstanceType> Catalog::join(const Offer& offer) const {
       *std::find_if(devices_.begin(), devices_.end(),
                     [&](const DeviceSpec& device) { return device.name == known->device; });
   instance.node.devices = offer.count;
+  instance.node.cores = offer.cores;
   instance.node.intra = notes.intra;
   instance.node.network = network->link;
   // One network interface serves every device of the node.

@@ -55,7 +55,7 @@ class Catalog {
   /// A row of a price list.
   struct Offer {
     std::string name, accelerator;
-    int count = 1;
+    int count = 1, cores = 0;
     DollarsPerHour price;
     std::optional<DollarsPerHour> spot_price;
     std::string date, source;

@@ -63,6 +63,8 @@ Result<void> Catalog::add_prices(const std::string& csv_path, const std::string&
     if (spot) offer.spot_price = DollarsPerHour(*spot);
     offer.date = "not stated";
     offer.source = fmt::format("{}, {}", csv_path, table.text(row, "Region"));
+    PLUTO_ASSIGN(const std::optional<double> cores, table.amount(row, "vCPUs"));
+    offer.cores = static_cast<int>(cores.value_or(0));
     std::optional<InstanceType> instance = join(offer);
     if (!instance) {
       ++left_out[fmt::format("accelerator \"{}\" is unknown", offer.accelerator)];

@@ -103,6 +103,9 @@ Result<NodeSpec> read_node(ObjectReader& reader) {
   PLUTO_ASSIGN(node.devices, read_int(reader, "devices"));
   PLUTO_ASSIGN(node.intra, read_member(reader, "intra", read_link));
   PLUTO_ASSIGN(node.network, read_member(reader, "network", read_link));
+  if (reader.optional("cores") != nullptr) {
+    PLUTO_ASSIGN(node.cores, read_int(reader, "cores"));
+  }
   return node;
 }
 
@@ -133,6 +136,7 @@ Value to_value(const InstanceType& instance) {
       .set("devices", instance.node.devices)
       .set("intra", to_value(instance.node.intra))
       .set("network", to_value(instance.node.network));
+  if (instance.node.cores > 0) node.set("cores", instance.node.cores);
   Value value = Value::object();
   value.set("name", instance.name)
       .set("node", std::move(node))

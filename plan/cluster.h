@@ -54,6 +54,7 @@ struct NodeSpec {
   int devices = 1;
   LinkSpec intra;
   LinkSpec network;
+  int cores = 0;  ///< processor threads of the host; 0: unknown
   bool operator==(const NodeSpec&) const = default;
 };
 

@@ -101,6 +101,14 @@ Result<void> read_data(ObjectReader& reader, TrainingJob& job) {
   PLUTO_ASSIGN(job.data.samples, reader.optional_integer("samples"));
   PLUTO_ASSIGN(const std::optional<int> readers, optional_int(reader, "readers"));
   job.data.readers = readers.value_or(job.data.readers);
+  PLUTO_ASSIGN(const std::optional<int> queue, optional_int(reader, "queue"));
+  job.data.queue = queue.value_or(job.data.queue);
+  PLUTO_ASSIGN(const auto stored, reader.optional_integer("stored_bytes"));
+  if (stored) job.data.stored_sample = Bytes(*stored);
+  PLUTO_ASSIGN(const auto seconds, reader.optional_number("seconds_per_sample"));
+  if (seconds) job.data.sample_time = Seconds(*seconds);
+  PLUTO_ASSIGN(const auto storage, reader.optional_number("storage_bytes_per_s"));
+  if (storage) job.data.storage = BytesPerSecond(*storage);
   return {};
 }
 

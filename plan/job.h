@@ -29,6 +29,11 @@ struct DataChoice {
       path;  ///< folder of the files; default: where the Debian package puts them
   std::optional<std::int64_t> samples;  ///< default: all; synthetic needs it
   int readers = 1;                      ///< reader threads per rank
+  int queue = 1;  ///< micro-batches read ahead of the step; 0: reading waits for the step
+  std::optional<Bytes> stored_sample = {};  ///< a sample as it is stored; default: as its tensors
+  std::optional<Seconds> sample_time = {};  ///< of one reader for a sample; default: as measured
+  std::optional<BytesPerSecond> storage =
+      {};  ///< what the storage gives one node; default: no bound
   bool operator==(const DataChoice&) const = default;
 };
 

@@ -174,6 +174,20 @@ Verdict check_data(const DataChoice& data, const std::string& path) {
   }
   PLUTO_REFUSE(at_least_one(path + ".samples", data.samples, "for example samples: 60000"));
   PLUTO_REFUSE(at_least_one(path + ".readers", data.readers, "for example readers: 2"));
+  PLUTO_REFUSE(must_not_be_negative(path + ".queue", data.queue, "for example queue: 2"));
+  if (data.stored_sample) {
+    PLUTO_REFUSE(must_be_positive(path + ".stored_bytes",
+                                  static_cast<double>(data.stored_sample->value()),
+                                  "for example stored_bytes: 110000"));
+  }
+  if (data.sample_time) {
+    PLUTO_REFUSE(must_not_be_negative(path + ".seconds_per_sample", data.sample_time->value(),
+                                      "for example seconds_per_sample: 0.008"));
+  }
+  if (data.storage) {
+    PLUTO_REFUSE(must_be_positive(path + ".storage_bytes_per_s", data.storage->value(),
+                                  "for example storage_bytes_per_s: 500e6"));
+  }
   if (data.source != "synthetic") return std::nullopt;
   if (!data.samples) {
     return Finding{path + ".samples", "is missing: synthetic data has no size of its own",

@@ -20,6 +20,12 @@ struct LoweredPlan {
 /// 4,096 ranks lower as fast as 2.
 Result<LoweredPlan> lower(const ModelGraph& model, const Plan& plan);
 
+/// The passes of a plan on the model itself, checks before them: fuse. Errors: those of lower()
+/// before buckets.
+Result<ModelGraph> transformed(const ModelGraph& model, const Plan& plan);
+/// And from there to the graph before communication: differentiate -> accumulate_gradients.
+Result<TrainingGraph> derived(const ModelGraph& transformed, const Plan& plan);
+
 /// lower() in two parts, for a caller who lowers many plans that differ in buckets and servers
 /// only. The graph before communication: fuse -> differentiate -> accumulate_gradients. Errors:
 /// those of lower() before buckets.

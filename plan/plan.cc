@@ -35,6 +35,7 @@ Verdict check_cluster(const Plan& plan) {
   const std::string path = "cluster.instance.node";
   PLUTO_REFUSE(at_least_one("cluster.nodes", cluster.nodes));
   PLUTO_REFUSE(at_least_one(path + ".devices", node.devices));
+  PLUTO_REFUSE(must_not_be_negative(path + ".cores", node.cores, "leave it out when unknown"));
   PLUTO_REFUSE(must_not_be_negative(path + ".device.memory_bytes",
                                     static_cast<double>(node.device.memory.value()), {}));
   PLUTO_REFUSE(must_not_be_negative(path + ".device.memory_bandwidth_bytes_per_s",
@@ -68,14 +69,74 @@ Verdict check_layout(const Plan& plan) {
   PLUTO_REFUSE(at_least_one("layout.data", plan.layout.data));
   PLUTO_REFUSE(at_least_one("layout.tensor", plan.layout.tensor));
   PLUTO_REFUSE(at_least_one("layout.pipeline", plan.layout.pipeline));
+  PLUTO_REFUSE(at_least_one("layout.context", plan.layout.context));
   // In double: the product of three large degrees does not fit an int.
-  const double ranks =
-      static_cast<double>(plan.layout.data) * plan.layout.tensor * plan.layout.pipeline;
-  const double devices =
-      static_cast<double>(plan.cluster.nodes) * plan.cluster.instance.node.devices;
+  const double ranks = static_cast<double>(plan.layout.data) * plan.layout.tensor *
+                       plan.layout.pipeline * plan.layout.context;
+  const double devices = static_cast<double>(plan.cluster.nodes - plan.server_nodes) *
+                         plan.cluster.instance.node.devices;
   if (ranks > devices) {
     return Finding{"layout", fmt::format("{} ranks on {} devices", ranks, devices),
                    "use more nodes or lower degrees"};
+  }
+  return std::nullopt;
+}
+
+Verdict check_pipeline(const Plan& plan) {
+  PLUTO_REFUSE(at_least_one("pipeline.interleave", plan.pipeline.interleave));
+  if (plan.layout.pipeline == 1) {
+    if (plan.pipeline == PipelinePlan{}) return std::nullopt;
+    return Finding{"pipeline", "is for plans with layout.pipeline above 1", {}};
+  }
+  const std::size_t cuts = plan.pipeline.cuts.size();
+  const auto chunks = static_cast<std::int64_t>(plan.layout.pipeline) * plan.pipeline.interleave;
+  if (cuts != 0 && static_cast<std::int64_t>(cuts) != chunks - 1) {
+    return Finding{"pipeline.cuts",
+                   fmt::format("{} cuts do not make {} chunks of {} stages", cuts, chunks,
+                               plan.layout.pipeline),
+                   "name the first node of every chunk but the first, or none"};
+  }
+  if (plan.pipeline.interleave > 1 && plan.accumulation % plan.layout.pipeline != 0) {
+    return Finding{
+        "pipeline.interleave",
+        fmt::format("{} micro-batches are no multiple of {} stages", plan.accumulation,
+                    plan.layout.pipeline),
+        "interleaved stages take micro-batches in groups of as many as there are stages"};
+  }
+  return std::nullopt;
+}
+
+Verdict check_strategies(const Plan& plan) {
+  PLUTO_REFUSE(check_pipeline(plan));
+  PLUTO_REFUSE(at_least_one("expert", plan.expert));
+  if (plan.layout.data % plan.expert != 0) {
+    return Finding{
+        "expert", fmt::format("{} data ranks are no multiple of {}", plan.layout.data, plan.expert),
+        "spread experts over a divisor of the data ranks"};
+  }
+  if (plan.sequence_parallel && plan.layout.tensor == 1) {
+    return Finding{"sequence_parallel", "there is one tensor rank",
+                   "it needs layout.tensor above 1"};
+  }
+  if (plan.shard < 0 || plan.shard > 3) {
+    return Finding{"shard", fmt::format("is {}", plan.shard), "the stages of ZeRO are 0 to 3"};
+  }
+  PLUTO_REFUSE(at_least_one("local.steps", plan.local.steps));
+  if (!(plan.local.block_momentum >= 0 && plan.local.block_momentum < 1)) {
+    return Finding{"local.block_momentum",
+                   fmt::format("must be in [0, 1), is {}", plan.local.block_momentum),
+                   {}};
+  }
+  if (plan.local.synchronous_samples < 0) {
+    return Finding{"local.synchronous_samples", "must not be negative", {}};
+  }
+  if (plan.local.steps > 1 && plan.shard > 0) {
+    return Finding{"local.steps", "ranks that update alone need all of the state", "shard: 0"};
+  }
+  if (plan.server_nodes < 0 || plan.server_nodes >= plan.cluster.nodes) {
+    return Finding{"server_nodes",
+                   fmt::format("{} of {} nodes serve", plan.server_nodes, plan.cluster.nodes),
+                   "leave nodes to train"};
   }
   return std::nullopt;
 }
@@ -99,11 +160,21 @@ Verdict check_batch(const Plan& plan) {
 
 Verdict check_servers(const Plan& plan) {
   std::set<int> seen;
+  const int first = plan.server_nodes > 0 ? plan.layout.ranks() : 0;
+  const int last = plan.server_nodes > 0
+                       ? first + plan.server_nodes * plan.cluster.instance.node.devices
+                       : plan.layout.ranks();
   for (std::size_t i = 0; i < plan.servers.size(); ++i) {
     const std::string path = fmt::format("servers[{}]", i);
     const int rank = plan.servers[i];
-    if (rank < 0 || rank >= plan.layout.ranks()) {
-      return Finding{path, fmt::format("{} is none of {} ranks", rank, plan.layout.ranks()), {}};
+    if (rank < first || rank >= last) {
+      if (plan.server_nodes == 0) {
+        return Finding{path, fmt::format("{} is none of {} ranks", rank, last), {}};
+      }
+      return Finding{path,
+                     fmt::format("{} is none of {} to {}, the ranks of {} server nodes", rank,
+                                 first, last - 1, plan.server_nodes),
+                     {}};
     }
     if (!seen.insert(rank).second) return Finding{path, fmt::format("{} is there twice", rank), {}};
   }
@@ -127,8 +198,22 @@ Verdict check_buckets(const Plan& plan) {
     if (bucket.method == SyncMethod::kNone) {
       return Finding{path + ".method", "\"none\" synchronises nothing", {}};
     }
-    if (bucket.method == SyncMethod::kParameterServer && plan.servers.empty()) {
-      return Finding{path + ".method", "is parameter_server, but the plan has no servers", {}};
+    const bool served =
+        bucket.method == SyncMethod::kParameterServer || bucket.method == SyncMethod::kFactorServer;
+    if (served && plan.servers.empty()) {
+      return Finding{path + ".method",
+                     fmt::format("is {}, but the plan has no servers", to_text(bucket.method)),
+                     {}};
+    }
+    if ((plan.shard > 0) != (bucket.method == SyncMethod::kShard)) {
+      return Finding{path + ".method",
+                     fmt::format("is {} with shard {}", to_text(bucket.method), plan.shard),
+                     "shard above 0 and method shard go together"};
+    }
+    PLUTO_REFUSE(at_least_one(path + ".chunks", bucket.chunks));
+    if (!is_floating(bucket.wire)) {
+      return Finding{path + ".wire", fmt::format("is {}", to_text(bucket.wire)),
+                     "one of f32, f16, bf16"};
     }
     if (bucket.parameters.empty()) return Finding{path + ".parameters", "is empty", {}};
     for (std::size_t j = 0; j < bucket.parameters.size(); ++j) {
@@ -159,6 +244,7 @@ Verdict check_plan(const Plan& plan) {
   PLUTO_REFUSE(check_cluster(plan));
   PLUTO_REFUSE(check_backend(plan));
   PLUTO_REFUSE(check_layout(plan));
+  PLUTO_REFUSE(check_strategies(plan));
   PLUTO_REFUSE(check_batch(plan));
   PLUTO_REFUSE(check_optimizer(plan.optimizer, "optimizer"));
   PLUTO_REFUSE(check_learning_rate(plan.learning_rate, "learning_rate"));

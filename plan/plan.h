@@ -9,22 +9,9 @@
 #include "base/result.h"
 #include "plan/cluster.h"
 #include "plan/job.h"
+#include "plan/strategy.h"
 
 namespace pluto {
-
-/// Degrees of parallelism; their product is the number of ranks.
-struct Layout {
-  int data = 1, tensor = 1, pipeline = 1;
-  int ranks() const { return data * tensor * pipeline; }
-  bool operator==(const Layout&) const = default;
-};
-
-/// A bucket by parameter names (stable across processes), in gradient order.
-struct BucketPlan {
-  SyncMethod method = SyncMethod::kAllReduce;
-  std::vector<std::string> parameters;
-  bool operator==(const BucketPlan&) const = default;
-};
 
 /// Invariant, checked by validate(): global_batch = layout.data * micro_batch * accumulation.
 struct Plan {
@@ -38,13 +25,32 @@ struct Plan {
   std::string backend = "cpu";  ///< "reference", "cpu", "cuda"
   int threads_per_rank = 1;
   Layout layout;
+  PipelinePlan pipeline;           ///< read when layout.pipeline > 1
+  bool sequence_parallel = false;  ///< normalisation and dropout split over the tensor ranks too
+  int expert = 1;                  ///< experts of a layer are spread over so many of the data ranks
+  /// Linear layers whose weights are split over the data ranks instead of copied (hybrid
+  /// parallelism): batches meet at them, gradients of them do not travel.
+  std::vector<std::string> sharded;
+  /// ZeRO: what each data rank keeps only a part of. 0 nothing, 1 optimizer state, 2 and gradients,
+  /// 3 and parameters (FSDP). Above 0 every bucket is synchronised by `shard`.
+  int shard = 0;
+  Recompute recompute = Recompute::kNone;
+  TrainPrecision precision = TrainPrecision::kF32;
+  AttentionKernel attention = AttentionKernel::kFlash;  ///< where the device has a choice
+  LocalSteps local;
   std::int64_t global_batch = 1, micro_batch = 1, accumulation = 1;
   std::int64_t steps = 1;  ///< optimizer steps of the whole run
   OptimizerAttrs optimizer = SgdAttrs{};
   LearningRate learning_rate;       ///< already scaled to global_batch
   bool fuse = true;                 ///< run the fuse pass
   std::vector<BucketPlan> buckets;  ///< empty when layout.data == 1
-  std::vector<int> servers;  ///< ranks that hold shards of parameter_server buckets (colocated)
+  /// Ranks that hold shards of parameter_server and factor_server buckets: of the layout
+  /// (colocated), or above it on nodes of their own.
+  std::vector<int> servers;
+  int server_nodes = 0;  ///< the last nodes of the cluster, which only serve; 0: colocated
+  /// Collectives of the layers that the next forward pass needs first go first, and the next step
+  /// does not wait for the others (Peng et al. 2019).
+  bool priority = false;
   std::uint64_t seed = 1;
   std::optional<Dollars> budget;  ///< guards of the run
   std::optional<Seconds> deadline;

@@ -4,6 +4,7 @@
 #include "plan/document_parts.h"
 #include "plan/plan.h"
 #include "plan/plan_rules.h"
+#include "plan/strategy_document.h"
 
 namespace pluto {
 namespace {
@@ -29,12 +30,10 @@ Value data_value(const DataChoice& data) {
   set_if(value, "path", data.path);
   set_if(value, "samples", data.samples);
   value.set("readers", data.readers);
-  return value;
-}
-
-Value layout_value(const Layout& layout) {
-  Value value = Value::object();
-  value.set("data", layout.data).set("tensor", layout.tensor).set("pipeline", layout.pipeline);
+  if (data.queue != DataChoice{}.queue) value.set("queue", data.queue);
+  if (data.stored_sample) value.set("stored_bytes", data.stored_sample->value());
+  if (data.sample_time) value.set("seconds_per_sample", data.sample_time->value());
+  if (data.storage) value.set("storage_bytes_per_s", data.storage->value());
   return value;
 }
 
@@ -70,18 +69,6 @@ Value rate_value(const LearningRate& rate) {
   return value;
 }
 
-Value buckets_value(const std::vector<BucketPlan>& buckets) {
-  Value list = Value::array();
-  for (const BucketPlan& bucket : buckets) {
-    Value names = Value::array();
-    for (const std::string& name : bucket.parameters) names.push_back(name);
-    Value value = Value::object();
-    value.set("method", to_text(bucket.method)).set("parameters", std::move(names));
-    list.push_back(std::move(value));
-  }
-  return list;
-}
-
 // Opens the member `key`, lets `read` take what it knows and refuses the rest.
 template <class Read>
 Result<void> read_member(ObjectReader& outer, std::string_view key, Read read) {
@@ -111,13 +98,15 @@ Result<void> read_data(ObjectReader& reader, DataChoice& data) {
   PLUTO_ASSIGN(data.path, reader.optional_string("path"));
   PLUTO_ASSIGN(data.samples, reader.optional_integer("samples"));
   PLUTO_ASSIGN(data.readers, read_int(reader, "readers"));
-  return {};
-}
-
-Result<void> read_layout(ObjectReader& reader, Layout& layout) {
-  PLUTO_ASSIGN(layout.data, read_int(reader, "data"));
-  PLUTO_ASSIGN(layout.tensor, read_int(reader, "tensor"));
-  PLUTO_ASSIGN(layout.pipeline, read_int(reader, "pipeline"));
+  if (reader.optional("queue") != nullptr) {
+    PLUTO_ASSIGN(data.queue, read_int(reader, "queue"));
+  }
+  PLUTO_ASSIGN(const auto stored, reader.optional_integer("stored_bytes"));
+  if (stored) data.stored_sample = Bytes(*stored);
+  PLUTO_ASSIGN(const auto seconds, reader.optional_number("seconds_per_sample"));
+  if (seconds) data.sample_time = Seconds(*seconds);
+  PLUTO_ASSIGN(const auto storage, reader.optional_number("storage_bytes_per_s"));
+  if (storage) data.storage = BytesPerSecond(*storage);
   return {};
 }
 
@@ -164,37 +153,6 @@ Result<void> read_rate(ObjectReader& reader, LearningRate& rate) {
   return {};
 }
 
-Result<void> read_buckets(ObjectReader& root, std::vector<BucketPlan>& buckets) {
-  PLUTO_ASSIGN(const Value::Array* list, root.array("buckets"));
-  for (std::size_t i = 0; i < list->size(); ++i) {
-    PLUTO_ASSIGN(ObjectReader reader,
-                 ObjectReader::open((*list)[i], fmt::format("{}[{}]", root.place("buckets"), i)));
-    BucketPlan bucket;
-    PLUTO_ASSIGN(const std::string method, reader.string("method"));
-    PLUTO_ASSIGN_AT(reader.place("method"), bucket.method, parse_sync_method(method));
-    PLUTO_ASSIGN(const Value::Array* names, reader.array("parameters"));
-    for (const Value& name : *names) {
-      if (!name.is_string()) return reader.error("parameters", "expected a list of names");
-      bucket.parameters.push_back(name.as_string());
-    }
-    PLUTO_TRY(reader.finish());
-    buckets.push_back(std::move(bucket));
-  }
-  return {};
-}
-
-Result<void> read_servers(ObjectReader& root, std::vector<int>& servers) {
-  PLUTO_ASSIGN(const Value::Array* list, root.array("servers"));
-  for (const Value& rank : *list) {
-    // validate() refuses what is no rank; here the number only has to fit.
-    if (!rank.is_integer() || rank.as_integer() != static_cast<int>(rank.as_integer())) {
-      return root.error("servers", "expected a list of ranks");
-    }
-    servers.push_back(static_cast<int>(rank.as_integer()));
-  }
-  return {};
-}
-
 Result<void> check_schema(ObjectReader& root) {
   PLUTO_ASSIGN(const std::int64_t schema, root.integer("schema"));
   if (schema == Plan::kSchema) return {};
@@ -223,7 +181,7 @@ Result<void> read_plan(ObjectReader& root, Plan& plan) {
   PLUTO_ASSIGN(plan.cluster, cluster_from_value(*cluster, root.place("cluster")));
   PLUTO_ASSIGN(plan.backend, root.string("backend"));
   PLUTO_ASSIGN(plan.threads_per_rank, read_int(root, "threads_per_rank"));
-  PLUTO_TRY(member("layout", read_layout, plan.layout));
+  PLUTO_TRY(read_strategies(root, plan));
   PLUTO_ASSIGN(plan.global_batch, root.integer("global_batch"));
   PLUTO_ASSIGN(plan.micro_batch, root.integer("micro_batch"));
   PLUTO_ASSIGN(plan.accumulation, root.integer("accumulation"));
@@ -231,8 +189,7 @@ Result<void> read_plan(ObjectReader& root, Plan& plan) {
   PLUTO_TRY(member("optimizer", read_optimizer, plan.optimizer));
   PLUTO_TRY(member("learning_rate", read_rate, plan.learning_rate));
   PLUTO_ASSIGN(plan.fuse, root.boolean("fuse"));
-  PLUTO_TRY(read_buckets(root, plan.buckets));
-  PLUTO_TRY(read_servers(root, plan.servers));
+  PLUTO_TRY(read_synchronization(root, plan));
   PLUTO_ASSIGN(const std::int64_t seed, root.integer("seed"));
   if (seed < 0) return root.error("seed", "must not be negative");
   plan.seed = static_cast<std::uint64_t>(seed);
@@ -247,8 +204,6 @@ Result<void> read_plan(ObjectReader& root, Plan& plan) {
 }  // namespace
 
 std::string to_json(const Plan& plan) {
-  Value servers = Value::array();
-  for (const int rank : plan.servers) servers.push_back(rank);
   Value value = Value::object();
   value.set("schema", Plan::kSchema)
       .set("job", plan.job)
@@ -258,18 +213,17 @@ std::string to_json(const Plan& plan) {
       .set("dataset_samples", plan.dataset_samples)
       .set("cluster", to_value(plan.cluster))
       .set("backend", plan.backend)
-      .set("threads_per_rank", plan.threads_per_rank)
-      .set("layout", layout_value(plan.layout))
-      .set("global_batch", plan.global_batch)
+      .set("threads_per_rank", plan.threads_per_rank);
+  set_strategies(value, plan);
+  value.set("global_batch", plan.global_batch)
       .set("micro_batch", plan.micro_batch)
       .set("accumulation", plan.accumulation)
       .set("steps", plan.steps)
       .set("optimizer", optimizer_value(plan.optimizer))
       .set("learning_rate", rate_value(plan.learning_rate))
-      .set("fuse", plan.fuse)
-      .set("buckets", buckets_value(plan.buckets))
-      .set("servers", std::move(servers))
-      .set("seed", static_cast<std::int64_t>(plan.seed));
+      .set("fuse", plan.fuse);
+  set_synchronization(value, plan);
+  value.set("seed", static_cast<std::int64_t>(plan.seed));
   if (plan.budget) value.set("budget_usd", plan.budget->value());
   if (plan.deadline) value.set("deadline_s", plan.deadline->value());
   value.set("confidence", plan.confidence);

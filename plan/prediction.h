@@ -29,7 +29,8 @@ struct Interval {
 /// One part of the step: `time` adds up to the step; `evidence` of the weakest source that carries
 /// at least 5 % of it.
 struct Term {
-  std::string name;  ///< "compute", "exposed_comm", "exposed_input", "update"
+  std::string name;  ///< "compute", "exposed_comm", "exposed_input", "update"; with pipeline
+                     ///< stages "bubble"
   Seconds time;
   double relative_spread = 0;
   Evidence evidence = Evidence::kAssumed;

@@ -1,6 +1,8 @@
 #include "plan/timeline.h"
 
-#include <array>
+#include <fmt/format.h>
+
+#include <set>
 
 #include "base/document.h"
 
@@ -16,6 +18,11 @@ Value name_event(const char* what, std::size_t process, std::size_t track,
   return event;
 }
 
+std::size_t track_of(const TimelineEntry& entry) {
+  return static_cast<std::size_t>(entry.stage) * kResourceCount +
+         static_cast<std::size_t>(entry.resource);
+}
+
 }  // namespace
 
 std::string to_chrome_trace(const std::vector<Timeline>& timelines) {
@@ -24,21 +31,20 @@ std::string to_chrome_trace(const std::vector<Timeline>& timelines) {
   for (std::size_t process = 0; process < timelines.size(); ++process) {
     const Timeline& timeline = timelines[process];
     events.push_back(name_event("process_name", process, 0, timeline.name));
-    std::array<bool, kResourceCount> used{};
-    for (const TimelineEntry& entry : timeline.entries) {
-      used[static_cast<std::size_t>(entry.resource)] = true;
-    }
-    for (std::size_t track = 0; track < kResourceCount; ++track) {
-      if (!used[track]) continue;
-      events.push_back(
-          name_event("thread_name", process, track, to_text(static_cast<Resource>(track))));
+    std::set<std::size_t> used;
+    for (const TimelineEntry& entry : timeline.entries) used.insert(track_of(entry));
+    const bool staged = !used.empty() && *used.rbegin() >= kResourceCount;
+    for (const std::size_t track : used) {
+      std::string name = to_text(static_cast<Resource>(track % kResourceCount));
+      if (staged) name = fmt::format("stage {} {}", track / kResourceCount, name);
+      events.push_back(name_event("thread_name", process, track, name));
     }
     for (const TimelineEntry& entry : timeline.entries) {
       Value event = Value::object();
       event.set("name", entry.name).set("cat", to_text(entry.resource)).set("ph", "X");
       event.set("ts", entry.start.value() * kMicroseconds);
       event.set("dur", (entry.end - entry.start).value() * kMicroseconds);
-      event.set("pid", process).set("tid", static_cast<std::size_t>(entry.resource));
+      event.set("pid", process).set("tid", track_of(entry));
       events.push_back(std::move(event));
     }
   }

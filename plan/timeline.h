@@ -14,6 +14,7 @@ struct TimelineEntry {
   std::string name;
   Resource resource = Resource::kCompute;
   Seconds start, end;
+  int stage = 0;  ///< of a pipeline
 };
 
 struct Timeline {
@@ -21,8 +22,8 @@ struct Timeline {
   std::vector<TimelineEntry> entries;
 };
 
-/// Chrome trace event format (complete events, one track per timeline and resource), readable by
-/// Perfetto. Source: "Trace Event Format", Google, 2016.
+/// Chrome trace event format (complete events, one track per timeline, stage and resource),
+/// readable by Perfetto. Source: "Trace Event Format", Google, 2016.
 std::string to_chrome_trace(const std::vector<Timeline>& timelines);
 
 }  // namespace pluto

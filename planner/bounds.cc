@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "costmodel/collective_time.h"
+#include "costmodel/input_pipeline.h"
 
 namespace pluto {
 
@@ -71,10 +72,11 @@ Seconds Bounds::step(const Plan& plan) {
   for (const auto& tensor : alone_.training.graph.tensors()) {
     if (tensor.role == TensorRole::kInput) sample += tensor.type.bytes(1);
   }
+  const auto reading = input_time(plan.data, sample, plan.cluster.instance.node,
+                                  placement_of(plan.cluster, plan.layout.ranks()).per_node, costs_);
   const Seconds input =
-      costs_.input_sample(plan.data.source, sample).time *
-      (micro_batches * static_cast<double>(plan.micro_batch) / std::max(1, plan.data.readers));
-  return std::max(compute, input);
+      reading.per_sample * (micro_batches * static_cast<double>(plan.micro_batch));
+  return compute + exposed_input(plan.data, input, compute);
 }
 
 Result<Bytes> Bounds::memory(const Plan& plan) {

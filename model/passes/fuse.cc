@@ -1,6 +1,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/passes/fuse_attention.h"
 #include "model/passes/graph_rewrite.h"
 #include "model/passes/passes.h"
 
@@ -26,7 +27,8 @@ std::optional<OpId> fusable_producer(const ModelGraph& model, const Op& relu) {
 
 }  // namespace
 
-Result<ModelGraph> fuse(const ModelGraph& model) {
+Result<ModelGraph> fuse(const ModelGraph& unfused) {
+  PLUTO_ASSIGN(const ModelGraph model, fuse_attention(unfused));
   GraphRewrite rewrite(model.graph);
   std::vector<bool> merged(model.graph.ops().size());
   for (const Op& relu : model.graph.ops()) {
@@ -43,15 +45,7 @@ Result<ModelGraph> fuse(const ModelGraph& model) {
     if (!merged[op.id.index()]) order.push_back(op.id);
   }
   PLUTO_ASSIGN(auto rewritten, rewrite.build(order));
-  const auto tensor = [&](TensorId id) { return id.valid() ? rewritten.tensors[id.index()] : id; };
-  ModelGraph result;
-  result.name = model.name;
-  for (TensorId input : model.inputs) result.inputs.push_back(tensor(input));
-  result.labels = tensor(model.labels);
-  result.logits = tensor(model.logits);
-  result.loss = tensor(model.loss);
-  result.graph = std::move(rewritten.graph);
-  return result;
+  return carry_over(model, std::move(rewritten));
 }
 
 }  // namespace pluto

@@ -29,14 +29,18 @@ OpId GraphRewrite::add_op(std::string name, OpKind kind, OpPass pass, OpAttrs at
   return id;
 }
 
+void GraphRewrite::drop(TensorId id) { dropped_.push_back(id); }
+
 Result<RewrittenGraph> GraphRewrite::build(std::span<const OpId> order) const {
   GraphBuilder builder;
   RewrittenGraph result;
   result.tensors.resize(tensors_.size());
   result.ops.resize(ops_.size());
+  std::vector<bool> dropped(tensors_.size());
+  for (TensorId id : dropped_) dropped[id.index()] = true;
   const auto place = [&](const Tensor& tensor) {
     TensorId& placed = result.tensors[tensor.id.index()];
-    if (placed.valid() || tensor.producer) return;
+    if (placed.valid() || tensor.producer || dropped[tensor.id.index()]) return;
     placed = builder.tensor(tensor.name, tensor.role, tensor.type, tensor.init);
   };
   const auto renumbered = [&](const std::vector<TensorId>& ids) {
@@ -84,6 +88,18 @@ Result<RewrittenGraph> GraphRewrite::build(std::span<const OpId> order) const {
   return result;
 }
 
+ModelGraph carry_over(const ModelGraph& model, RewrittenGraph rewritten) {
+  const auto tensor = [&](TensorId id) { return id.valid() ? rewritten.tensors[id.index()] : id; };
+  ModelGraph result;
+  result.name = model.name;
+  for (TensorId input : model.inputs) result.inputs.push_back(tensor(input));
+  result.labels = tensor(model.labels);
+  result.logits = tensor(model.logits);
+  result.loss = tensor(model.loss);
+  result.graph = std::move(rewritten.graph);
+  return result;
+}
+
 TrainingGraph carry_over(const TrainingGraph& training, std::vector<TrainedParameter> trained,
                          const std::vector<OpPhase>& phase, RewrittenGraph rewritten) {
   const auto tensor = [&](TensorId id) { return id.valid() ? rewritten.tensors[id.index()] : id; };
@@ -102,8 +118,12 @@ TrainingGraph carry_over(const TrainingGraph& training, std::vector<TrainedParam
   }
   result.trained = std::move(trained);
   result.phase.resize(rewritten.graph.ops().size());
+  result.origin.resize(rewritten.graph.ops().size());
   for (std::size_t i = 0; i < rewritten.ops.size(); ++i) {
-    if (rewritten.ops[i].valid()) result.phase[rewritten.ops[i].index()] = phase[i];
+    if (!rewritten.ops[i].valid()) continue;
+    const std::size_t placed = rewritten.ops[i].index();
+    result.phase[placed] = phase[i];
+    if (i < training.origin.size()) result.origin[placed] = op(training.origin[i]);
   }
   result.graph = std::move(rewritten.graph);
   return result;

@@ -36,6 +36,9 @@ class GraphRewrite {
               std::vector<TensorId> inputs, std::vector<TensorType> output_types,
               std::vector<TensorId> updates = {});
 
+  /// Leaves out the tensor, which no node that stays may read or update.
+  void drop(TensorId id);
+
   /// The graph whose nodes are `order`; nodes not in it are dropped with their outputs, tensors
   /// without a producer stay. Equal order, equal ids. Errors: those of GraphBuilder; kInternal when
   /// a node comes before its operand.
@@ -44,10 +47,15 @@ class GraphRewrite {
  private:
   std::vector<Tensor> tensors_;
   std::vector<Op> ops_;
+  std::vector<TensorId> dropped_;
 };
 
+/// `model` over its rewritten graph. What it names must have survived.
+ModelGraph carry_over(const ModelGraph& model, RewrittenGraph rewritten);
+
 /// `training` over the rewritten graph. `trained` and `phase` replace its own, in the numbering of
-/// the rewrite; its graph is not read. Every id that is carried over must have survived.
+/// the rewrite; its graph is not read. Every id that is carried over must have survived,
+/// but for origins; the origin of a node the pass added is invalid.
 TrainingGraph carry_over(const TrainingGraph& training, std::vector<TrainedParameter> trained,
                          const std::vector<OpPhase>& phase, RewrittenGraph rewritten);
 

@@ -18,14 +18,16 @@ std::vector<std::optional<OpId>> completing_nodes(const Graph& graph) {
   std::vector<std::optional<OpId>> nodes(graph.tensors().size());
   for (const Op& op : graph.ops()) {
     for (TensorId id : op.outputs) nodes[id.index()] = op.id;
-    if (op.kind != OpKind::kAccumulate) continue;
+    if (op.kind != OpKind::kAccumulate && op.kind != OpKind::kStageReduce) continue;
     for (TensorId id : op.updates) nodes[id.index()] = op.id;
   }
   return nodes;
 }
 
 /// The linear backward_weight that alone makes the gradient of `parameter`, if there is one.
-std::optional<OpId> factor_node(const Graph& graph, TensorId parameter, OpId completing) {
+std::optional<OpId> factor_node(const TrainingGraph& training, TensorId parameter,
+                                OpId completing) {
+  const Graph& graph = training.graph;
   const Op* node = &graph.op(completing);
   if (node->kind == OpKind::kAccumulate) {
     const auto producer = graph.tensor(node->inputs.front()).producer;
@@ -48,7 +50,7 @@ std::optional<OpId> factor_node(const Graph& graph, TensorId parameter, OpId com
   int forward_uses = 0;
   for (OpId id : graph.consumers(parameter)) {
     const Op& consumer = graph.op(id);
-    if (consumer.pass != OpPass::kForward) continue;
+    if (training.phase[id.index()] != OpPhase::kForward) continue;  // also a recompute copy
     if (consumer.kind != OpKind::kLinear || consumer.inputs.front() == parameter) {
       return std::nullopt;
     }
@@ -90,7 +92,7 @@ class SyncInsertion {
       if (!bucket_of_[i]) return invalid_input(fmt::format("{} is in no bucket", name_of(i)));
     }
     for (std::size_t i = 0; i < bucket_of_.size(); ++i) {
-      const auto node = factor_node(graph_, training_.trained[i].parameter, completing(i));
+      const auto node = factor_node(training_, training_.trained[i].parameter, completing(i));
       factor_nodes_.push_back(node);
       if (node) sharing_factors_[*node].push_back(i);
     }
@@ -118,6 +120,10 @@ class SyncInsertion {
         case SyncMethod::kSufficientFactor:
           closing[b] = gather_factors(b);
           break;
+        case SyncMethod::kFactorServer:
+        case SyncMethod::kShard:
+          return unsupported(
+              fmt::format("bucket {}: {} is not lowered yet", b, to_text(buckets_[b].method)));
       }
       for (std::size_t i : members_[b]) closing[b].push_back(training_.trained[i].update);
       if (buckets_[b].method == SyncMethod::kParameterServer) closing[b].push_back(add_pull(b));
@@ -279,7 +285,7 @@ bool has_sufficient_factors(const TrainingGraph& training, TensorId parameter) {
     // Only an accumulated gradient, which has no producer, needs the search.
     auto completing = training.graph.tensor(trained.gradient).producer;
     if (!completing) completing = completing_nodes(training.graph)[trained.gradient.index()];
-    return completing && factor_node(training.graph, parameter, *completing).has_value();
+    return completing && factor_node(training, parameter, *completing).has_value();
   }
   return false;
 }

@@ -10,9 +10,9 @@
 
 namespace pluto {
 
-/// Merges batch_norm + relu and add + relu where the intermediate has one consumer. The relu's
-/// tensor keeps its name; logits and loss stay. Source: the streaming savings of oneDNN's and
-/// cuDNN's fused normalisation.
+/// Merges attention of single nodes (passes/fuse_attention.h), and batch_norm + relu and add + relu
+/// where nobody else reads what is between. The last tensor of each keeps its name; logits and loss
+/// stay. Source: the streaming savings of oneDNN's and cuDNN's fused normalisation.
 Result<ModelGraph> fuse(const ModelGraph& model);
 
 /// How the gradient of one group of parameters becomes the same on every rank.
@@ -21,8 +21,10 @@ enum class SyncMethod : std::uint8_t {
   kAllReduce,         ///< ring all_reduce of the bucket's slice
   kParameterServer,   ///< push to sharded servers, update there, pull
   kSufficientFactor,  ///< gather the factors of each linear layer, multiply late
+  kFactorServer,  ///< factors to the server, which multiplies and updates; the matrix comes back
+  kShard,         ///< reduce_scatter, update of the own shard, all_gather (ZeRO)
 };
-/// "none", "all_reduce", "parameter_server", "sufficient_factor"
+/// "none", "all_reduce", "parameter_server", "sufficient_factor", "factor_server", "shard"
 const char* to_text(SyncMethod method);
 Result<SyncMethod> parse_sync_method(std::string_view text);
 

@@ -8,8 +8,12 @@
 namespace pluto {
 namespace {
 
-constexpr std::array kMethods = {SyncMethod::kNone, SyncMethod::kAllReduce,
-                                 SyncMethod::kParameterServer, SyncMethod::kSufficientFactor};
+constexpr std::array kMethods = {SyncMethod::kNone,
+                                 SyncMethod::kAllReduce,
+                                 SyncMethod::kParameterServer,
+                                 SyncMethod::kSufficientFactor,
+                                 SyncMethod::kFactorServer,
+                                 SyncMethod::kShard};
 
 }  // namespace
 
@@ -23,6 +27,10 @@ const char* to_text(SyncMethod method) {
       return "parameter_server";
     case SyncMethod::kSufficientFactor:
       return "sufficient_factor";
+    case SyncMethod::kFactorServer:
+      return "factor_server";
+    case SyncMethod::kShard:
+      return "shard";
   }
   return "";
 }

@@ -46,18 +46,20 @@ Result<std::unique_ptr<Kernel>> forward(const KernelRequest& request, const Cont
   if (!all_f32(request)) return unsupported("types other than f32");
   const auto attrs = std::get<BatchNormAttrs>(s.attrs);
   const Layout l = layout(request, s.inputs[0]);
+  const bool follows = !request.updates.empty();  // a recompute copy has no running statistics
   return make_kernel(context, [=](const KernelArguments& a) {
     const IsaKernels& isa = *context.isa;
     const float *x = input(a, 0), *gamma = input(a, 1), *beta = input(a, 2);
     float *y = output(a, 0), *means = output(a, 1), *inv_stds = output(a, 2);
-    float *running_mean = update(a, 0), *running_var = update(a, 1);
-    const bool training = a.scalars.training;
+    float* running_mean = follows ? update(a, 0) : nullptr;
+    float* running_var = follows ? update(a, 1) : nullptr;
+    const bool training = a.scalars.training || !follows;
     parallel_rows(
         context.threads, l.channels, l.batch * l.plane, [&](std::int64_t begin, std::int64_t end) {
           for (std::int64_t c = begin; c < end; ++c) {
-            Moments moments{running_mean[c], running_var[c]};
-            if (training) {
-              moments = channel_moments(isa, l, x, c);
+            const Moments moments = training ? channel_moments(isa, l, x, c)
+                                             : Moments{running_mean[c], running_var[c]};
+            if (training && follows) {
               const double n = static_cast<double>(l.batch * l.plane);
               const double unbiased = n > 1 ? moments.variance * n / (n - 1) : moments.variance;
               running_mean[c] = static_cast<float>((1 - attrs.momentum) * running_mean[c] +

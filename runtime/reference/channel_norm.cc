@@ -27,14 +27,15 @@ void each_of_channel(const Channels& size, Index c, Visit visit) {
 
 KernelResult batch_norm_forward(const KernelRequest& request) {
   PLUTO_ASSIGN(const BatchNormAttrs attrs, attributes<BatchNormAttrs>(request));
-  PLUTO_TRY(expect_operands(request, "fff", "fff", "ff"));
+  const bool follows = !request.updates.empty();  // a recompute copy has no running statistics
+  PLUTO_TRY(expect_operands(request, "fff", "fff", follows ? "ff" : ""));
   const Channels size = channels_of(request, input_type(request, 0));
   return loop_kernel([=](const KernelArguments& arguments) {
     const float* x = in(arguments, 0);
     for (Index c = 0; c < size.channels; ++c) {
-      double mean = update(arguments, 0)[c];
-      double variance = update(arguments, 1)[c];
-      if (arguments.scalars.training) {
+      double mean = follows ? update(arguments, 0)[c] : 0;
+      double variance = follows ? update(arguments, 1)[c] : 0;
+      if (arguments.scalars.training || !follows) {
         const double count = static_cast<double>(size.count());
         double sum = 0, squares = 0;
         each_of_channel(size, c, [&](Index i) { sum += x[i]; });
@@ -45,8 +46,8 @@ KernelResult batch_norm_forward(const KernelRequest& request) {
         const auto follow = [&](float& running, double batch) {
           running = static_cast<float>((1 - attrs.momentum) * running + attrs.momentum * batch);
         };
-        follow(update(arguments, 0)[c], mean);
-        follow(update(arguments, 1)[c], unbiased);
+        if (follows) follow(update(arguments, 0)[c], mean);
+        if (follows) follow(update(arguments, 1)[c], unbiased);
       }
       const double inv_std = 1 / std::sqrt(variance + attrs.epsilon);
       const double gamma = in(arguments, 1)[c], beta = in(arguments, 2)[c];

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -10,6 +11,7 @@
 #include "runtime/reference/reference_device.h"
 #include "tests/support/graph_runner.h"
 #include "tests/support/random_model.h"
+#include "tests/support/recompute_models.h"
 #include "tests/support/step_interpreter.h"
 #include "tests/support/toy_models.h"
 #include "tests/support/toy_plan.h"
@@ -266,6 +268,17 @@ TEST(PlansEqualityTest, FusionKeepsAResidualBlock) {
   const Plan plan = with_sgd(plan_with(model, SyncMethod::kAllReduce, 2, 3, 2), 0);
   const Equality equality(model, plan, 2);
   expect_equal(equality.lowered(NetworkPace::kLazy), equality.untransformed(), "residual block");
+}
+
+TEST(PlansEqualityTest, FusionKeepsAttentionOfSingleNodes) {
+  const ModelGraph model = pluto::testing::small_gpt(2, true, false);
+  const Plan plan = with_sgd(plan_with(model, SyncMethod::kAllReduce, 2, 2, 1), 0);
+  const LoweredPlan lowered = lower(model, plan).value();
+  EXPECT_EQ(std::count_if(lowered.training.graph.ops().begin(), lowered.training.graph.ops().end(),
+                          [](const Op& op) { return op.kind == OpKind::kAttention; }),
+            4);  // forward and backward
+  const Equality equality(model, plan, 3);
+  expect_equal(equality.lowered(NetworkPace::kLazy), equality.untransformed(), "attention");
 }
 
 TEST(PlansEqualityTest, RandomModelsUnderRandomPlans) {

@@ -3,10 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "model/model_source.h"
 #include "model/onnx_fold.h"
 #include "model/onnx_lower.h"
 #include "model/op_schema.h"
+#include "model/passes/passes.h"
 #include "model/training_graph.h"
 #include "tests/model/onnx_bytes.h"
 #include "tests/support/temporary_folder.h"
@@ -158,6 +161,16 @@ TEST(OnnxImport, FollowsTheBatchThroughAttentionAtAnyExportedBatch) {
     }
   }
   EXPECT_EQ(scale, 0.5);
+  // 1 / sqrt(d): it is the attention node, of q with itself, without what split and joined heads.
+  const auto fused = fuse(at_one->model);
+  ASSERT_TRUE(fused.ok()) << fused.error().message;
+  const auto& ops = fused->graph.ops();
+  const auto node = std::find_if(ops.begin(), ops.end(),
+                                 [](const Op& op) { return op.kind == OpKind::kAttention; });
+  ASSERT_NE(node, ops.end());
+  EXPECT_EQ(node->attrs, OpAttrs(AttentionAttrs{3, 3, false}));
+  EXPECT_EQ(node->inputs, std::vector<TensorId>(3, node->inputs[0]));
+  EXPECT_EQ(ops.size() + 6, g.ops().size());
   for (std::int64_t batch : {2, 5, 16}) {
     const auto other = import(attention(batch));
     ASSERT_TRUE(other.ok()) << other.error().message;

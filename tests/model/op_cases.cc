@@ -123,6 +123,9 @@ std::vector<OpCase> op_cases() {
       {OpKind::kServerPush, CommAttrs{0, 4}, {}, kGradient},
       {OpKind::kServerPull, CommAttrs{0, 4}, {}, kGradient},
       {OpKind::kFactorGather, CommAttrs{0, 4}, {sample({3, 5})}, {}},
+      {OpKind::kSend, StageAttrs{1, "3x5:f32:b1"}, {sample({3, 5})}, {}},
+      {OpKind::kReceive, StageAttrs{1, "3x5:f32:b1"}, {}, {}},
+      {OpKind::kStageReduce, StageAttrs{1, "6x5:f32:b0"}, {}, kGradient},
   };
 }
 

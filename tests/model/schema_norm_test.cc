@@ -37,6 +37,7 @@ TEST(BatchNormTest, RunningStatisticsAreUpdatesOfTheChannels) {
     return result ? std::string("no error") : result.error().message;
   };
   EXPECT_EQ(check({fixed({4}), fixed({4})}), "no error");
+  EXPECT_EQ(check({}), "no error");  // normalises by the batch alone, as a recompute copy does
   EXPECT_EQ(check({fixed({4})}), "1 updates, expected 2 (running_mean, running_var)");
   EXPECT_EQ(check({fixed({4}), fixed({9})}),
             "update 1 is 9:f32:b0, expected 4 without a batch axis, as the channels");

@@ -11,7 +11,9 @@ TEST(SyncMethodTest, TextAndBack) {
   for (const auto& [method, text] :
        {std::pair(SyncMethod::kNone, "none"), std::pair(SyncMethod::kAllReduce, "all_reduce"),
         std::pair(SyncMethod::kParameterServer, "parameter_server"),
-        std::pair(SyncMethod::kSufficientFactor, "sufficient_factor")}) {
+        std::pair(SyncMethod::kSufficientFactor, "sufficient_factor"),
+        std::pair(SyncMethod::kFactorServer, "factor_server"),
+        std::pair(SyncMethod::kShard, "shard")}) {
     EXPECT_STREQ(to_text(method), text);
     const auto parsed = parse_sync_method(text);
     ASSERT_TRUE(parsed.ok());

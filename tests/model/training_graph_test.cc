@@ -59,6 +59,21 @@ TEST(TrainingGraphTest, BackwardIsTheReverseOfForward) {
   EXPECT_EQ(count[OpPhase::kSync], 0);
 }
 
+TEST(TrainingGraphTest, EveryNodeKnowsTheForwardNodeItBelongsTo) {
+  const TrainingGraph training = derived(pluto::testing::two_layers());
+  ASSERT_EQ(training.origin.size(), training.graph.ops().size());
+  std::map<std::string, std::string> origin;
+  for (const Op& op : training.graph.ops()) {
+    origin[op.name] = training.graph.op(training.origin[op.id.index()]).name;
+  }
+  EXPECT_EQ(origin.at("fc1"), "fc1");
+  EXPECT_EQ(origin.at("loss.backward"), "loss");
+  EXPECT_EQ(origin.at("fc2.backward_weight"), "fc2");
+  EXPECT_EQ(origin.at("fc2.backward_data"), "fc2");
+  EXPECT_EQ(origin.at("act1.backward"), "act1");
+  EXPECT_EQ(origin.at("fc1.weight.update"), "fc1");
+}
+
 TEST(TrainingGraphTest, ParametersAreTrainedInTheOrderOfTheirGradients) {
   const TrainingGraph training = derived(pluto::testing::two_layers());
   std::vector<std::string> names;

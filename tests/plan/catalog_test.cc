@@ -153,9 +153,9 @@ class FaultyCatalogTest : public ::testing::Test {
                   "G1,10,80,20,,16,900,NVLink,250,verified,x\nG2,5,,,,8,300,,,verified,x\n");
     folder_.write("accelerators.csv", "accelerator,instances,gpu,source\ng1,*,G1,x\ng2,*,G2,x\n");
     folder_.write("cloud_prices.csv",
-                  "cloud,instance_type,accelerator,accelerator_count,price_usd_per_h,"
+                  "cloud,instance_type,accelerator,accelerator_count,vcpus,price_usd_per_h,"
                   "spot_usd_per_h,region,date,verification,source\n"
-                  "c,a,g1,2,3.5,1.5,r,2026,v,x\nc,b,g2,1,1,,r,2026,v,x\n");
+                  "c,a,g1,2,16,3.5,1.5,r,2026,v,x\nc,b,g2,1,,1,,r,2026,v,x\n");
   }
   testing::TemporaryFolder folder_;
 };
@@ -199,8 +199,9 @@ TEST_F(FaultyCatalogTest, FaultsAreNamedWithFileAndLine) {
        "verification,source\nG1,10,20,,,900,NVLink,,verified,x\n",
        "gpu_specs.csv:2: mem_GB: expected a number above zero"},
       {"cloud_prices.csv",
-       "cloud,instance_type,accelerator,accelerator_count,price_usd_per_h,spot_usd_per_h,region,"
-       "date,verification,source\nc,a,g1,2,free,,r,2026,v,x\n",
+       "cloud,instance_type,accelerator,accelerator_count,vcpus,price_usd_per_h,spot_usd_per_h,"
+       "region,"
+       "date,verification,source\nc,a,g1,2,16,free,,r,2026,v,x\n",
        "cloud_prices.csv:2: price_usd_per_h: \"free\""},
   };
   for (const auto& bad : cases) {
