@@ -1,0 +1,36 @@
+#include "costmodel/measured_row.h"
+
+#include <gtest/gtest.h>
+
+namespace pluto {
+namespace {
+
+class MeasuredRowTest : public ::testing::Test {
+ protected:
+  CsvTable table = *CsvTable::parse("a,b,c\n2,,x\n", "rows.csv");
+  MeasuredRow row{table, 0, "rows.csv"};
+};
+
+TEST_F(MeasuredRowTest, EmptyCellsHaveTheirFallback) {
+  EXPECT_EQ(row.whole("a"), 2);
+  EXPECT_EQ(row.number("b", 1.5), 1.5);
+  EXPECT_EQ(row.text("b", "none"), "none");
+  EXPECT_FALSE(row.flag("b"));
+  EXPECT_TRUE(row.finish().ok());
+}
+
+TEST_F(MeasuredRowTest, TheFirstErrorStays) {
+  row.number("c");
+  row.positive("b");
+  ASSERT_FALSE(row.finish().ok());
+  EXPECT_EQ(row.finish().error().message, "rows.csv:2: c: is no number");
+}
+
+TEST_F(MeasuredRowTest, FlagsAndWholeNumbersAreChecked) {
+  row.flag("a");
+  ASSERT_FALSE(row.finish().ok());
+  EXPECT_EQ(row.finish().error().message, "rows.csv:2: a: must be 0, 1 or empty");
+}
+
+}  // namespace
+}  // namespace pluto
