@@ -160,14 +160,15 @@ TEST_F(PredictTest, OtherModelsAreSimulatedAndSayWhy) {
 }
 
 TEST_F(PredictTest, PrecisionOfTheJobReachesTheSimulator) {
-  write("lenet.yaml",
-        "model: {name: lenet}\ndata: {source: synthetic, samples: 512}\ntarget: {steps: 10}\n"
-        "batch: {global: 4096}\ncluster: {instances: [\"aws:p4d.24xlarge\"], ranks: 1}\n");
+  write("vgg.yaml",
+        "model: {name: vgg16}\ndata: {source: synthetic, samples: 512}\ntarget: {steps: 10}\n"
+        "batch: {global: 64}\ncluster: {instances: [\"aws:p4d.24xlarge\"], ranks: 1}\n");
   const auto seconds = [&](const std::string& precision) {
-    const Value document = run_json({"predict", "lenet.yaml", "--set", "precision=" + precision});
+    const Value document = run_json({"predict", "vgg.yaml", "--set", "precision=" + precision});
     return at(at(at(at(document, "plan"), "prediction"), "step_s"), "p50").as_number();
   };
   EXPECT_LT(seconds("tf32"), seconds("fp32"));
+  EXPECT_LT(seconds("bf16"), seconds("fp32"));
 }
 
 }  // namespace
