@@ -152,9 +152,9 @@ TEST_F(PredictTest, OtherModelsAreSimulatedAndSayWhy) {
   EXPECT_EQ(said.exit, 0) << said.err;
   EXPECT_THAT(said.out, HasSubstr("priced by the simulator"));
   EXPECT_THAT(said.err, HasSubstr("no transformer"));
-  const testing::CommandResult half = run({"predict", "lenet.yaml", "--set", "precision=bf16"});
-  EXPECT_NE(half.exit, 0);
-  EXPECT_THAT(half.err, HasSubstr("precision"));
+  const testing::CommandResult eight = run({"predict", "lenet.yaml", "--set", "precision=fp8"});
+  EXPECT_NE(eight.exit, 0);
+  EXPECT_THAT(eight.err, HasSubstr("precision"));
   EXPECT_THAT(run({"search", "lenet.yaml", "--fix", "tensor=2"}).err,
               HasSubstr("pluto-plan predict --set"));
 }
