@@ -40,8 +40,11 @@ constexpr double kAnySamples = 150;
 constexpr double kKernelFloor = 5e-6;
 constexpr double kDevicePrior = 10;  // a device needs that many samples to move from its generation
 
-const std::map<std::string, std::string> kAlike = {
-    {"Kepler", "Maxwell"}, {"Ampere GA10x", "Ada"}, {"CDNA 3", "CDNA 2"}};
+const std::map<std::string, std::string> kAlike = {{"Kepler", "Maxwell"},
+                                                   {"Ampere GA10x", "Ada"},
+                                                   {"Ampere GA10x 300 W", "Ampere"},
+                                                   {"CDNA 3", "CDNA 2"},
+                                                   {"Turing TU102", "Volta"}};
 
 constexpr const char* kAbout =
     "Written by bench/fit_efficiency from data/measured; do not edit. Each line is one surface of "

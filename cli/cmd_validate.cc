@@ -9,8 +9,7 @@
 #include "base/statistics.h"
 #include "base/text.h"
 #include "cli/commands.h"
-#include "costmodel/transformer_memory.h"
-#include "costmodel/transformer_validation.h"
+#include "costmodel/validation.h"
 
 namespace pluto {
 
@@ -21,24 +20,18 @@ struct ValidateOptions {
   int worst = 10;
 };
 
-/// One family under the constants that are shipped, and under constants that never saw it.
-struct Validated {
-  const TransformerFamily* family = nullptr;
-  StepErrors shipped, held_out;
-  PlanRanking ranking;
-};
+using Line = std::vector<std::string>;
 
 /// A row and how far its prediction is off.
 struct Miss {
-  const TransformerFamily* family = nullptr;
-  const TransformerRow* row = nullptr;
-  TransformerStep step;
+  const ValidatedFamily* family = nullptr;
+  const ValidatedRow* row = nullptr;
   double error = 0;
 };
 
 std::string percent(double value) { return fmt::format("{:.1f} %", 100 * value); }
 
-std::vector<std::string> row_of(const std::string& name, const StepErrors& errors) {
+Line line_of(const std::string& name, const StepErrors& errors) {
   return {name,
           std::to_string(errors.relative.size()),
           percent(errors.median),
@@ -57,66 +50,6 @@ Value value_of(const StepErrors& errors) {
   return value;
 }
 
-std::string describe(const TransformerRow& row) {
-  const TransformerShape& shape = row.point.shape;
-  const TransformerPlan& plan = row.point.plan;
-  return fmt::format(
-      "{} layers x {}, sequence {}, batch {}: data {} tensor {} pipeline {} micro {}", shape.layers,
-      shape.hidden, shape.sequence, plan.global_batch, plan.data, plan.tensor, plan.pipeline,
-      plan.micro_batch);
-}
-
-/// Largest errors first; rows of one cluster, width, tensor degree and micro-batch err alike, so
-/// one of each.
-std::vector<Miss> worst_of(const std::vector<Validated>& all, const CostsByGeneration& costs,
-                           std::size_t most) {
-  std::vector<Miss> misses;
-  for (const Validated& one : all) {
-    for (const TransformerRow& row : one.family->rows) {
-      if (!(row.point.step.value() > 0)) continue;
-      const TransformerStep step = predicted_step(row, costs);
-      misses.push_back({one.family, &row, step, step.step() / row.point.step - 1});
-    }
-  }
-  std::ranges::sort(misses, std::greater{}, [](const Miss& miss) { return std::abs(miss.error); });
-  std::vector<Miss> kept;
-  const auto alike = [](const Miss& a, const Miss& b) {
-    const auto& p = a.row->point;
-    const auto& q = b.row->point;
-    return a.row->cluster == b.row->cluster && p.shape.hidden == q.shape.hidden &&
-           p.plan.tensor == q.plan.tensor && p.plan.micro_batch == q.plan.micro_batch;
-  };
-  for (const Miss& miss : misses) {
-    if (kept.size() == most) break;
-    const bool seen =
-        std::ranges::any_of(kept, [&](const Miss& other) { return alike(miss, other); });
-    if (!seen) kept.push_back(miss);
-  }
-  return kept;
-}
-
-/// Where memory is stated, how far the reserved bytes are off; and plans that ran although they
-/// look too large, or did not although they look small enough.
-struct MemoryCheck {
-  std::vector<double> errors;
-  int ran = 0, refused = 0, failed = 0, allowed = 0;
-};
-MemoryCheck check_memory(const std::vector<Validated>& all) {
-  MemoryCheck check;
-  for (const Validated& one : all) {
-    for (const TransformerRow& row : one.family->rows) {
-      const auto memory = predict_transformer_memory(row.point.shape, row.point.plan);
-      if (!memory.ok()) continue;
-      const bool fits = memory->reserved() <= row.point.cluster.instance.node.device.memory;
-      if (row.memory) check.errors.push_back(std::abs(memory->reserved() / *row.memory - 1));
-      ++(row.out_of_memory ? check.failed : check.ran);
-      if (row.out_of_memory && fits) ++check.allowed;
-      if (!row.out_of_memory && !fits) ++check.refused;
-    }
-  }
-  return check;
-}
-
 Value value_of(const MemoryCheck& check) {
   Value value = Value::object();
   value.set("stated", static_cast<std::int64_t>(check.errors.size()))
@@ -128,41 +61,36 @@ Value value_of(const MemoryCheck& check) {
   return value;
 }
 
-Result<int> validate_tables(Session& session, const ValidateOptions& options) {
-  PLUTO_ASSIGN(const auto families, load_transformer_families(session.data_folder));
-  PLUTO_ASSIGN(const auto table,
-               TransformerCostTable::load(session.data_folder + "/transformer.json"));
-  std::vector<std::string> names;
-  for (const TransformerFamily& family : families) names.push_back(family.name);
-  for (const std::string& wanted : options.families) {
-    if (std::ranges::find(names, wanted) != names.end()) continue;
-    const auto near = nearest_word(wanted, names);
-    return invalid_input(fmt::format("{}: no such family of measurements", wanted),
-                         near ? fmt::format("did you mean {}?", *near)
-                              : fmt::format("families: {}", fmt::join(names, " ")));
+/// Largest errors first, one of rows that err alike.
+std::vector<Miss> worst_of(const std::vector<ValidatedFamily>& all, std::size_t most) {
+  std::vector<Miss> misses, kept;
+  for (const ValidatedFamily& one : all) {
+    for (const ValidatedRow& row : one.rows) {
+      if (row.step) misses.push_back({&one, &row, row.step->predicted / row.step->measured - 1});
+    }
   }
-
-  const CostsByGeneration shipped = shipped_costs(families, table);
-  std::vector<Validated> all;
-  std::vector<TransformerRow> rows;
-  for (const TransformerFamily& family : families) {
-    const auto& wanted = options.families;
-    if (!wanted.empty() && std::ranges::find(wanted, family.name) == wanted.end()) continue;
-    const auto without = fit_without(families, system_of(family.name), table.believed());
-    all.push_back({&family, errors_of(family.rows, shipped), errors_of(family.rows, without),
-                   ranking_of(family.rows, shipped)});
-    rows.insert(rows.end(), family.rows.begin(), family.rows.end());
+  std::ranges::sort(misses, std::greater{},
+                    [](const Miss& miss) { return std::abs(std::log1p(miss.error)); });
+  for (const Miss& miss : misses) {
+    if (kept.size() == most) break;
+    const bool seen = std::ranges::any_of(kept, [&](const Miss& other) {
+      return miss.family == other.family && miss.row->alike == other.row->alike;
+    });
+    if (!seen) kept.push_back(miss);
   }
-  const StepErrors pooled = errors_of(rows, shipped);
+  return kept;
+}
 
-  Terminal& terminal = *session.terminal;
-  Value document = Value::object(), list = Value::array();
-  std::vector<std::vector<std::string>> lines = {{"family", "steps", "median", "p90", "bias",
-                                                  "in p10..p90", "held out", "p90", "tau", "regret",
-                                                  "worst"}};
-  for (const Validated& one : all) {
-    auto line = row_of(one.family->name, one.shipped);
-    line.insert(line.end(), {percent(one.held_out.median), percent(one.held_out.p90)});
+void say_errors(Terminal& terminal, const std::vector<ValidatedFamily>& all,
+                const std::vector<ValidatedRow>& pooled) {
+  std::vector<Line> lines = {{"family", "steps", "median", "p90", "bias", "in p10..p90", "held out",
+                              "p90", "tau", "regret", "worst"}};
+  for (const ValidatedFamily& one : all) {
+    const StepErrors errors = errors_of(one.rows, false);
+    if (errors.relative.empty()) continue;
+    Line line = line_of(one.family.name, errors);
+    const StepErrors held_out = errors_of(one.rows, true);
+    line.insert(line.end(), {percent(held_out.median), percent(held_out.p90)});
     if (one.ranking.groups > 0) {
       line.insert(line.end(),
                   {fmt::format("{:.2f}", one.ranking.tau), percent(one.ranking.mean_regret),
@@ -170,55 +98,112 @@ Result<int> validate_tables(Session& session, const ValidateOptions& options) {
     }
     line.resize(lines.front().size(), "-");
     lines.push_back(line);
-    Value value = Value::object();
-    value.set("family", one.family->name)
-        .set("shipped", value_of(one.shipped))
-        .set("held_out", value_of(one.held_out))
-        .set("groups", one.ranking.groups)
-        .set("kendall_tau", one.ranking.tau)
-        .set("mean_regret", one.ranking.mean_regret)
-        .set("worst_regret", one.ranking.worst_regret);
-    list.push_back(std::move(value));
   }
-  auto last = row_of("all", pooled);
+  const StepErrors errors = errors_of(pooled, false);
+  if (errors.relative.empty()) return;
+  Line last = line_of("all", errors);
+  const StepErrors held_out = errors_of(pooled, true);
+  last.insert(last.end(), {percent(held_out.median), percent(held_out.p90)});
   last.resize(lines.front().size(), "");
   lines.push_back(last);
   terminal.say(format_table(lines));
   terminal.say(
-      "errors are |predicted / measured - 1| of the step; held out: constants fitted without this "
-      "family;\ntau, regret: ranking of plans of one model, cluster and batch, and what choosing "
-      "the first costs");
+      "errors are |predicted / measured - 1| of the step; held out: by constants that never saw "
+      "the\nfamily (transformers) or the row; tau, regret: ranking of plans of one model, cluster "
+      "and batch, and\nwhat choosing the first costs");
+}
 
-  const MemoryCheck memory = check_memory(all);
-  terminal.say(fmt::format(
-      "\nmemory   {} stated{}; {} of {} plans that ran are called too large; {} of {} that ran out "
-      "of memory are allowed",
-      memory.errors.size(),
-      memory.errors.empty() ? "" : fmt::format(", median error {}", percent(median(memory.errors))),
-      memory.refused, memory.ran, memory.allowed, memory.failed));
+/// Exposed communication and memory, of the families that state them.
+void say_terms(Terminal& terminal, const std::vector<ValidatedFamily>& all) {
+  for (const ValidatedFamily& one : all) {
+    const std::vector<double> comm = comm_errors(one.rows);
+    if (comm.empty()) continue;
+    terminal.say(fmt::format(
+        "\nexposed communication   {}: {} stated, median error {} of the step, p90 {}",
+        one.family.name, comm.size(), percent(median(comm)), percent(quantile(comm, 0.9))));
+  }
+  for (const ValidatedFamily& one : all) {
+    const MemoryCheck memory = check_memory(one.rows);
+    if (memory.ran + memory.failed == 0) continue;
+    terminal.say(fmt::format(
+        "memory   {}: {} stated{}; {} of {} that ran are called too large; {} of {} that ran out "
+        "of memory are allowed",
+        one.family.name, memory.errors.size(),
+        memory.errors.empty() ? ""
+                              : fmt::format(", median error {}", percent(median(memory.errors))),
+        memory.refused, memory.ran, memory.allowed, memory.failed));
+  }
+}
 
-  std::vector<std::vector<std::string>> misses = {
-      {"error", "where", "what ran", "compute", "comm", "bubble", "note"}};
-  for (const Miss& miss : worst_of(all, shipped, static_cast<std::size_t>(options.worst))) {
-    const auto share = [&](Seconds term) {
-      return fmt::format("{:.0f} %", 100 * (term / miss.step.step()));
-    };
-    misses.push_back({fmt::format("{:+.1f} %", 100 * miss.error),
-                      fmt::format("{}.csv:{}", miss.family->name, miss.row->line),
-                      fmt::format("{}, {}", miss.row->cluster, describe(*miss.row)),
-                      share(miss.step.compute), share(miss.step.exposed_comm()),
-                      share(miss.step.bubble), miss.row->note});
+void say_worst(Terminal& terminal, const std::vector<ValidatedFamily>& all, std::size_t most) {
+  std::vector<Line> lines = {{"error", "where", "what ran", "predicted", "note"}};
+  for (const Miss& miss : worst_of(all, most)) {
+    Line shares;
+    for (const auto& [term, share] : miss.row->terms) {
+      if (share >= 0.05) shares.push_back(fmt::format("{} {:.0f} %", term, 100 * share));
+    }
+    lines.push_back({fmt::format("{:+.1f} %", 100 * miss.error),
+                     fmt::format("{}:{}", miss.family->family.name, miss.row->line), miss.row->what,
+                     fmt::format("{}", fmt::join(shares, ", ")), miss.row->note});
   }
-  if (misses.size() > 1) {
-    terminal.say("");
-    terminal.say(format_table(misses));
+  if (lines.size() == 1) return;
+  terminal.say("");
+  terminal.say(format_table(lines));
+}
+
+Value document_of(const std::vector<ValidatedFamily>& all,
+                  const std::vector<ValidatedRow>& pooled) {
+  Value list = Value::array();
+  for (const ValidatedFamily& one : all) {
+    Value value = Value::object();
+    const std::vector<double> comm = comm_errors(one.rows);
+    value.set("family", one.family.name)
+        .set("shipped", value_of(errors_of(one.rows, false)))
+        .set("held_out", value_of(errors_of(one.rows, true)))
+        .set("groups", one.ranking.groups)
+        .set("kendall_tau", one.ranking.tau)
+        .set("mean_regret", one.ranking.mean_regret)
+        .set("worst_regret", one.ranking.worst_regret)
+        .set("exposed_comm_median", comm.empty() ? Value() : Value(median(comm)))
+        .set("memory", value_of(check_memory(one.rows)));
+    list.push_back(std::move(value));
   }
+  Value document = Value::object();
   document.set("schema", "pluto.validate/1")
       .set("families", std::move(list))
-      .set("all", value_of(pooled))
-      .set("memory", value_of(memory));
-  terminal.result(document);
+      .set("all", value_of(errors_of(pooled, false)))
+      .set("all_held_out", value_of(errors_of(pooled, true)))
+      .set("memory", value_of(check_memory(pooled)));
+  return document;
+}
+
+Result<int> validate_tables(Session& session, const ValidateOptions& options) {
+  std::vector<std::string> wanted = options.families;
+  if (wanted.empty()) {
+    for (const ValidationFamily& family : validation_families()) wanted.push_back(family.name);
+  }
+  Validation validation(session.data_folder);
+  std::vector<ValidatedFamily> all;
+  std::vector<ValidatedRow> pooled;
+  for (const std::string& name : wanted) {
+    PLUTO_ASSIGN(auto family, validation.validate(name));
+    pooled.insert(pooled.end(), family.rows.begin(), family.rows.end());
+    all.push_back(std::move(family));
+  }
+  Terminal& terminal = *session.terminal;
+  say_errors(terminal, all, pooled);
+  say_terms(terminal, all);
+  say_worst(terminal, all, static_cast<std::size_t>(options.worst));
+  terminal.result(document_of(all, pooled));
   return 0;
+}
+
+std::string families_for_help() {
+  std::string text = "Families:\n";
+  for (const ValidationFamily& family : validation_families()) {
+    text += fmt::format("  {:<16} {}\n", family.name, family.about);
+  }
+  return text;
 }
 
 }  // namespace
@@ -227,8 +212,11 @@ void add_validate(CLI::App& app, Session& session) {
   auto options = std::make_shared<ValidateOptions>();
   CLI::App* verb =
       app.add_subcommand("validate", "How far predictions are off published measurements");
-  verb->footer("Examples:\n  pluto-plan validate\n  pluto-plan validate megatron --worst 3");
-  verb->add_option("families", options->families, "Only these (default: all)");
+  verb->footer(families_for_help() +
+               "Examples:\n  pluto-plan validate\n  pluto-plan validate megatron --worst 3\n"
+               "  pluto-plan validate own_runs.csv");
+  verb->add_option("families", options->families,
+                   "Only these, or a .csv in the form of the training tables (default: all)");
   verb->add_option("--worst", options->worst, "Rows to show with the largest errors")
       ->check(CLI::NonNegativeNumber);
   verb->callback([&session, options] {

@@ -94,9 +94,9 @@ Result<Host> describe_host(const TrainingJob& job, const std::string& data_folde
 
 Result<Costs> load_costs(const Session& session, const Host& host, const Store& store,
                          TrainPrecision precision, AttentionKernel attention) {
-  if (activation_bytes(precision) != 4) {
+  if (precision == TrainPrecision::kFp8) {
     return unsupported(
-        fmt::format("precision: the simulator prices fp32 and tf32, not {}", to_text(precision)),
+        "precision: the simulator prices fp32, tf32, fp16 and bf16, not fp8",
         "transformers on GPU instances have a closed form for it: pluto-plan predict");
   }
   Costs costs;

@@ -38,7 +38,8 @@ class RooflineSource : public CostSource {
         surfaces_(std::move(surfaces)),
         nccl_(std::move(nccl)),
         tf32_(options.tf32),
-        eager_attention_(options.eager_attention) {}
+        eager_attention_(options.eager_attention),
+        channels_last_(options.channels_last) {}
 
   OpCost op(const OpSignature& signature, const DeviceSpec& device, int busy_ranks) const override {
     if (schema_of(signature.kind).alias == OpSchema::Alias::kSameBytes) {
@@ -54,6 +55,7 @@ class RooflineSource : public CostSource {
       }
       return sum;
     }
+    if (const auto fitted = convolution_of_few_channels(signature, device)) return *fitted;
     if (const auto fitted = by_surface(signature, device)) return *fitted;
     const auto& kind = table_.of(device.kind);
     const auto& efficiency = kind.classes[static_cast<std::size_t>(class_of(signature.kind))];
@@ -142,16 +144,52 @@ class RooflineSource : public CostSource {
   }
 
  private:
+  /// Tensor cores want channels in eights. With channels last they are filled up with zeros, else a
+  /// library falls back to kernels for single precision. nullopt: of other ops.
+  std::optional<OpCost> convolution_of_few_channels(const OpSignature& signature,
+                                                    const DeviceSpec& device) const {
+    const auto* attrs = std::get_if<ConvAttrs>(&signature.attrs);
+    if (attrs == nullptr || attrs->groups != 1 || attrs->out_channels % 8 != 0 ||
+        element_size(arithmetic_type(signature)) != 2) {
+      return std::nullopt;
+    }
+    if (shape_of(signature).aligned) return std::nullopt;
+    OpSignature other = signature;
+    for (auto* types : {&other.inputs, &other.outputs}) {
+      for (TensorType& type : *types) {
+        if (!channels_last_) {
+          type.dtype =
+              type.dtype == DType::kF16 || type.dtype == DType::kBF16 ? DType::kF32 : type.dtype;
+          continue;
+        }
+        const bool image = type.batch_multiple > 0 && type.shape.rank() == 3;
+        const bool weight = type.batch_multiple == 0 && type.shape.rank() == 4;
+        if (image || weight) {
+          auto& channels = type.shape.dims[image ? 0 : 1];
+          channels = (channels + 7) / 8 * 8;
+        }
+      }
+    }
+    const auto single = by_surface(other, device);
+    const auto half = by_surface(signature, device);
+    if (!single || !half) return std::nullopt;
+    return single->time < half->time ? single : half;
+  }
+
   // nullopt: the class was never measured, or the datasheet lacks what a surface needs.
   std::optional<OpCost> by_surface(const OpSignature& signature, const DeviceSpec& device) const {
     if (device.kind != DeviceKind::kGpu) return std::nullopt;
     OpShape shape = shape_of(signature, tf32_ && device.tf32_peak.has_value());
     if (shape.products.empty()) shape.arithmetic = Arithmetic::kF32;  // only bytes count
+    const bool product = channels_last_ && shape.op_class == OpClass::kConv &&
+                         shape.arithmetic == Arithmetic::kHalf && shape.aligned;
+    if (product) shape.op_class = OpClass::kGemm;
     const auto datasheet = surface_device(device, shape.arithmetic);
     const auto found = surfaces_.find(shape.op_class, shape.arithmetic, device);
     if (!datasheet || !found) return std::nullopt;
     const auto& fitted = *found->fitted;
-    const bool borrowed = fitted.op_class != shape.op_class;  // attention as gemm, and so on
+    const bool borrowed =
+        product || fitted.op_class != shape.op_class;  // attention as gemm, and so on
     return OpCost{
         .time = Seconds(surface_seconds(shape, *datasheet, fitted.surface, Load::kSteady)),
         .relative_spread =
@@ -165,6 +203,7 @@ class RooflineSource : public CostSource {
   NcclTable nccl_;
   bool tf32_ = false;
   bool eager_attention_ = false;
+  bool channels_last_ = false;
 };
 
 }  // namespace

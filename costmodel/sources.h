@@ -13,6 +13,9 @@ struct RooflineOptions {
   std::string surfaces_path = {};  ///< data/op_surfaces.json; empty: fractions of the peak only
   bool tf32 = false;  ///< f32 products of gemm and conv run as TF32 where a device has it
   bool eager_attention = false;  ///< as frameworks without a fused kernel run it
+  /// Half convolutions are the implicit product of tensors with channels last, at the rates of
+  /// gemm; else at those measured with channels first.
+  bool channels_last = false;
 };
 
 /// Analytic. On a GPU whose datasheet has multiprocessors: the fitted surface of its class

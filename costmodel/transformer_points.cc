@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <string_view>
 
 #include "base/csv.h"
 #include "base/document.h"
+#include "costmodel/measured_row.h"
 
 namespace pluto {
 
@@ -25,69 +25,6 @@ constexpr std::array<std::string_view, 32> kColumns = {
     "attention",  "overlap_data",     "overlap_tensor", "gradient_bytes", "step_s",
     "memory_GiB", "allocated_GiB",    "outcome",        "note",           "source",
     "experts",    "experts_per_token"};
-
-/// Cells of one row; the first error stays.
-class Row {
- public:
-  Row(const CsvTable& table, std::size_t row, std::string file)
-      : table_(table), row_(row), place_(fmt::format("{}:{}", file, table.line(row))) {}
-
-  std::string text(std::string_view column, std::string_view fallback = {}) const {
-    return table_.text(row_, column).value_or(std::string(fallback));
-  }
-  double number(std::string_view column, std::optional<double> fallback = {}) {
-    const auto cell = table_.text(row_, column);
-    if (!cell && fallback) return *fallback;
-    const auto value = table_.number(row_, column);
-    if (value) return *value;
-    return fail(column, cell ? fmt::format("'{}' is no number", *cell) : "is missing",
-                "write a plain number, for example 0.25");
-  }
-  double positive(std::string_view column) {
-    const double value = number(column);
-    if (error_ || value > 0) return value;
-    return fail(column, "must be positive", "write a number above zero");
-  }
-  int whole(std::string_view column, std::optional<int> fallback = {}) {
-    const double value = fallback ? number(column, static_cast<double>(*fallback)) : number(column);
-    if (value != std::floor(value) || std::abs(value) > 1e9) {
-      return static_cast<int>(
-          fail(column, fmt::format("{} must be a whole number", value), "for example 8"));
-    }
-    return static_cast<int>(value);
-  }
-  bool flag(std::string_view column) {
-    const int value = whole(column, 0);
-    if (value != 0 && value != 1) {
-      fail(column, fmt::format("is {}", value), "write 1 for yes, 0 or nothing for no");
-    }
-    return value == 1;
-  }
-  template <class T>
-  T word(std::string_view column, std::string_view fallback, Result<T> (*parse)(std::string_view)) {
-    auto value = parse(text(column, fallback));
-    if (value.ok()) return *value;
-    fail(column, value.error().message, value.error().help);
-    return {};
-  }
-  double fail(std::string_view column, std::string_view why, std::string_view help) {
-    if (!error_) {
-      error_ = invalid_input(fmt::format("{}: {}: {}", place_, column, why), std::string(help));
-    }
-    return 1;
-  }
-  Result<void> finish() const {
-    if (error_) return *error_;
-    return {};
-  }
-  const std::string& place() const { return place_; }
-
- private:
-  const CsvTable& table_;
-  std::size_t row_;
-  std::string place_;
-  std::optional<Error> error_;
-};
 
 Result<CsvTable> read_table(const std::string& path) {
   PLUTO_ASSIGN(const std::string text, read_file(path));
@@ -112,7 +49,7 @@ std::string known_clusters(const std::map<std::string, NodeSpec>& nodes) {
   return fmt::format("for example {}", fmt::join(names, ", "));
 }
 
-TransformerShape read_shape(Row& row) {
+TransformerShape read_shape(MeasuredRow& row) {
   TransformerShape shape =
       TransformerShape::gpt(row.whole("layers"), row.whole("hidden"), row.whole("heads"),
                             row.whole("sequence"), row.whole("vocabulary"));
@@ -132,7 +69,7 @@ TransformerShape read_shape(Row& row) {
   return shape;
 }
 
-TransformerPlan read_plan(Row& row) {
+TransformerPlan read_plan(MeasuredRow& row) {
   TransformerPlan plan;
   plan.data = row.whole("data", 1);
   plan.tensor = row.whole("tensor", 1);
@@ -159,7 +96,7 @@ Result<std::map<std::string, NodeSpec>> read_transformer_nodes(
   PLUTO_ASSIGN(const CsvTable table, read_table(path));
   std::map<std::string, NodeSpec> nodes;
   for (std::size_t i = 0; i < table.rows(); ++i) {
-    Row row(table, i, path);
+    MeasuredRow row(table, i, path);
     const std::string name = row.text("device");
     const auto device = std::ranges::find(devices, name, &DeviceSpec::name);
     if (device == devices.end())
@@ -189,9 +126,9 @@ Result<std::vector<TransformerRow>> read_transformer_points(
   }
   std::vector<TransformerRow> rows;
   for (std::size_t i = 0; i < table.rows(); ++i) {
-    Row row(table, i, path);
+    MeasuredRow row(table, i, path);
     TransformerRow one;
-    one.line = table.line(i);
+    one.line = row.line();
     one.point.shape = read_shape(row);
     one.point.plan = read_plan(row);
     one.point.step = Seconds(row.number("step_s", 0.0));

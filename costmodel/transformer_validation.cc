@@ -6,7 +6,6 @@
 #include <set>
 #include <tuple>
 
-#include "base/statistics.h"
 #include "plan/catalog.h"
 
 namespace pluto {
@@ -15,7 +14,6 @@ namespace {
 
 constexpr double kNoise = 0.07;
 constexpr std::size_t kThinning = 12;  // 1440 rows of one node must not outvote the others
-constexpr double kP90 = 1.2816;
 
 const TransformerCosts& costs_for(const TransformerRow& row, const CostsByGeneration& costs) {
   const auto found = costs.find(generation(row));
@@ -100,25 +98,17 @@ TransformerStep predicted_step(const TransformerRow& row, const CostsByGeneratio
   return step.ok() ? *step : TransformerStep{};
 }
 
+ScoredStep scored(const TransformerRow& row, const CostsByGeneration& costs) {
+  return {predicted_step(row, costs).step().value(), row.point.step.value(),
+          costs_for(row, costs).step_spread};
+}
+
 StepErrors errors_of(std::span<const TransformerRow> rows, const CostsByGeneration& costs) {
-  StepErrors errors;
-  std::vector<double> sizes;
-  double logs = 0, inside = 0;
+  std::vector<ScoredStep> steps;
   for (const auto& row : rows) {
-    if (!(row.point.step.value() > 0)) continue;
-    const double ratio = predicted_step(row, costs).step() / row.point.step;
-    errors.relative.push_back(ratio - 1);
-    sizes.push_back(std::abs(ratio - 1));
-    logs += std::log(ratio);
-    if (std::abs(std::log(ratio)) <= kP90 * costs_for(row, costs).step_spread) ++inside;
+    if (row.point.step.value() > 0) steps.push_back(scored(row, costs));
   }
-  if (sizes.empty()) return errors;
-  const auto count = static_cast<double>(sizes.size());
-  errors.median = quantile(sizes, 0.5);
-  errors.p90 = quantile(sizes, 0.9);
-  errors.bias = std::expm1(logs / count);
-  errors.coverage = inside / count;
-  return errors;
+  return summarize_errors(steps);
 }
 
 PlanRanking ranking_of(std::span<const TransformerRow> rows, const CostsByGeneration& costs) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "costmodel/step_errors.h"
 #include "costmodel/transformer_calibration.h"
 #include "costmodel/transformer_costs.h"
 #include "costmodel/transformer_points.h"
@@ -38,13 +39,9 @@ CostsByGeneration fit_without(std::span<const TransformerFamily> families,
 std::string system_of(const std::string& family);
 
 /// Of the rows that have a time.
-struct StepErrors {
-  std::vector<double> relative;  ///< predicted / measured - 1, in the order of the rows
-  double median = 0, p90 = 0;    ///< of their absolute values
-  double bias = 0;               ///< geometric mean of predicted / measured, less 1
-  double coverage = 0;           ///< share of rows measured between p10 and p90
-};
 StepErrors errors_of(std::span<const TransformerRow> rows, const CostsByGeneration& costs);
+/// The prediction beside the measurement. Precondition: the row has a time.
+ScoredStep scored(const TransformerRow& row, const CostsByGeneration& costs);
 
 /// Ranking inside groups of rows with the same model, cluster, devices and global batch.
 struct PlanRanking {

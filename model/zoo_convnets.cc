@@ -50,6 +50,23 @@ TensorId bottleneck(Net& net, const std::string& name, TensorId x, std::int64_t 
   return net.relu(name + ".relu", net.add(name + ".add", y, shortcut));
 }
 
+/// Four stages of blocks, the mean over positions, the classes.
+Result<ModelGraph> residual_stages(Net net, TensorId x, const std::vector<int>& depths, bool basic,
+                                   std::int64_t classes) {
+  for (std::size_t stage = 0; stage < depths.size(); ++stage) {
+    const std::int64_t width = std::int64_t{64} << stage;
+    for (int block = 0; block < depths[stage]; ++block) {
+      const std::int64_t stride = stage > 0 && block == 0 ? 2 : 1;
+      const bool project = block == 0 && (!basic || stage > 0);
+      const std::string name = fmt::format("layer{}.{}", stage + 1, block);
+      x = basic ? basic_block(net, name, x, width, stride, project)
+                : bottleneck(net, name, x, width, stride, project);
+    }
+  }
+  x = net.linear("fc", net.global_avg_pool("pool5", x), classes, 0.01);
+  return std::move(net).finish_classifier(x);
+}
+
 }  // namespace
 
 Result<ModelGraph> build_mlp(const ZooOptions& options) {
@@ -123,24 +140,18 @@ Result<ModelGraph> build_resnet(const ZooOptions& options, int layers) {
                                   : layers == 101 ? std::vector<int>{3, 4, 23, 3}
                                   : layers == 50  ? std::vector<int>{3, 4, 6, 3}
                                                   : std::vector<int>{2, 2, 2, 2};
-  const bool basic = layers < 50;
   Net net(fmt::format("resnet{}", layers));
   TensorId x = net.image(options, 3, 224, 224);
   x = net.conv_bn_relu("conv1", x, 64, square(7, 2, 3));
   x = net.max_pool("pool1", x, square(3, 2, 1));
-  for (std::size_t stage = 0; stage < depths.size(); ++stage) {
-    const std::int64_t width = std::int64_t{64} << stage;
-    for (int block = 0; block < depths[stage]; ++block) {
-      const std::int64_t stride = stage > 0 && block == 0 ? 2 : 1;
-      const bool project = block == 0 && (!basic || stage > 0);
-      const std::string name = fmt::format("layer{}.{}", stage + 1, block);
-      x = basic ? basic_block(net, name, x, width, stride, project)
-                : bottleneck(net, name, x, width, stride, project);
-    }
-  }
-  x = net.linear("fc", net.global_avg_pool("pool5", x), options.classes.value_or(kImageNetClasses),
-                 0.01);
-  return std::move(net).finish_classifier(x);
+  return residual_stages(std::move(net), x, depths, layers < 50,
+                         options.classes.value_or(kImageNetClasses));
+}
+
+Result<ModelGraph> build_resnet18_cifar(const ZooOptions& options) {
+  Net net("resnet18-cifar");
+  const TensorId x = net.conv_bn_relu("conv1", net.image(options, 3, 32, 32), 64, square(3, 1, 1));
+  return residual_stages(std::move(net), x, {2, 2, 2, 2}, true, options.classes.value_or(10));
 }
 
 }  // namespace pluto

@@ -12,6 +12,7 @@ Result<ModelGraph> build_alexnet(const ZooOptions& options);
 Result<ModelGraph> build_alexnet_one_tower(const ZooOptions& options);
 Result<ModelGraph> build_vgg(const ZooOptions& options, int layers);     ///< 16 or 19
 Result<ModelGraph> build_resnet(const ZooOptions& options, int layers);  ///< 18, 50, 101 or 152
+Result<ModelGraph> build_resnet18_cifar(const ZooOptions& options);
 Result<ModelGraph> build_googlenet(const ZooOptions& options);
 Result<ModelGraph> build_inception_v3(const ZooOptions& options);
 

@@ -87,14 +87,25 @@ Result<ModelGraph> build_bert(const ZooOptions& options, const std::string& name
       net.table("position_embeddings", std::max(kPositions, size.sequence), size.width, kStddev);
   x = net.builder().forward("position", OpKind::kPositionAdd, NoAttrs{}, {x, positions});
   x = net.layer_norm("embed.ln", x, kEpsilon);
+  // Fine-tuning runs with the dropout of pre-training (Devlin et al. 2019, appendix A).
+  const auto drop = [&](const std::string& of, TensorId y) {
+    return options.classes ? net.dropout(of + ".dropout", y, 0.1) : y;
+  };
+  x = drop("embed", x);
   for (std::int64_t layer = 0; layer < size.layers; ++layer) {
     const std::string block = fmt::format("layer{}", layer);
     x = net.layer_norm(
         block + ".ln1",
-        net.add(block + ".add1", x, self_attention(net, block, x, size, false, kStddev)), kEpsilon);
+        net.add(block + ".add1", x,
+                drop(block + ".attention", self_attention(net, block, x, size, false, kStddev))),
+        kEpsilon);
     x = net.layer_norm(block + ".ln2",
-                       net.add(block + ".add2", x, feed_forward(net, block, x, size, kStddev)),
+                       net.add(block + ".add2", x,
+                               drop(block + ".ffn", feed_forward(net, block, x, size, kStddev))),
                        kEpsilon);
+  }
+  if (options.classes) {  // fine-tuning: classes for every token, no vocabulary
+    return std::move(net).finish_classifier(net.linear("head", x, *options.classes, kStddev));
   }
   // The masked-language-model head: transform, then the tied decoder with a bias of its own.
   x = net.layer_norm(

@@ -152,22 +152,23 @@ TEST_F(PredictTest, OtherModelsAreSimulatedAndSayWhy) {
   EXPECT_EQ(said.exit, 0) << said.err;
   EXPECT_THAT(said.out, HasSubstr("priced by the simulator"));
   EXPECT_THAT(said.err, HasSubstr("no transformer"));
-  const testing::CommandResult half = run({"predict", "lenet.yaml", "--set", "precision=bf16"});
-  EXPECT_NE(half.exit, 0);
-  EXPECT_THAT(half.err, HasSubstr("precision"));
+  const testing::CommandResult eight = run({"predict", "lenet.yaml", "--set", "precision=fp8"});
+  EXPECT_NE(eight.exit, 0);
+  EXPECT_THAT(eight.err, HasSubstr("precision"));
   EXPECT_THAT(run({"search", "lenet.yaml", "--fix", "tensor=2"}).err,
               HasSubstr("pluto-plan predict --set"));
 }
 
 TEST_F(PredictTest, PrecisionOfTheJobReachesTheSimulator) {
-  write("lenet.yaml",
-        "model: {name: lenet}\ndata: {source: synthetic, samples: 512}\ntarget: {steps: 10}\n"
-        "batch: {global: 4096}\ncluster: {instances: [\"aws:p4d.24xlarge\"], ranks: 1}\n");
+  write("vgg.yaml",
+        "model: {name: vgg16}\ndata: {source: synthetic, samples: 512}\ntarget: {steps: 10}\n"
+        "batch: {global: 64}\ncluster: {instances: [\"aws:p4d.24xlarge\"], ranks: 1}\n");
   const auto seconds = [&](const std::string& precision) {
-    const Value document = run_json({"predict", "lenet.yaml", "--set", "precision=" + precision});
+    const Value document = run_json({"predict", "vgg.yaml", "--set", "precision=" + precision});
     return at(at(at(at(document, "plan"), "prediction"), "step_s"), "p50").as_number();
   };
   EXPECT_LT(seconds("tf32"), seconds("fp32"));
+  EXPECT_LT(seconds("bf16"), seconds("fp32"));
 }
 
 }  // namespace

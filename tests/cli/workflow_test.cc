@@ -34,7 +34,7 @@ TEST(WorkflowTest, ThisMachineTrainsInFp32WithItsOwnAttention) {
   EXPECT_THAT(why(job), HasSubstr("aws:nothing"));
 }
 
-TEST(WorkflowTest, TheSimulatorPricesThirtyTwoBits) {
+TEST(WorkflowTest, TheSimulatorPricesAllButEightBits) {
   const testing::TemporaryFolder folder;
   const auto store = Store::open(folder.file("profiles.db"));
   ASSERT_TRUE(store.ok());
@@ -45,10 +45,12 @@ TEST(WorkflowTest, TheSimulatorPricesThirtyTwoBits) {
   };
   EXPECT_TRUE(costs(TrainPrecision::kF32).ok());
   EXPECT_TRUE(costs(TrainPrecision::kTf32).ok());
-  const auto half = costs(TrainPrecision::kFp16);
-  ASSERT_FALSE(half.ok());
-  EXPECT_EQ(half.error().code, ErrorCode::kUnsupported);
-  EXPECT_THAT(half.error().message, HasSubstr("fp32 and tf32, not fp16"));
+  EXPECT_TRUE(costs(TrainPrecision::kFp16).ok());
+  EXPECT_TRUE(costs(TrainPrecision::kBf16).ok());
+  const auto eight = costs(TrainPrecision::kFp8);
+  ASSERT_FALSE(eight.ok());
+  EXPECT_EQ(eight.error().code, ErrorCode::kUnsupported);
+  EXPECT_THAT(eight.error().message, HasSubstr("not fp8"));
 }
 
 }  // namespace

@@ -40,6 +40,7 @@ std::vector<Published> table() {
       {"googlenet", 6998552, 1.58, 0.01, "Caffe's bvlc_googlenet"},
       {"inception-v3", 23834568, 5.713, kHalfPercent, "torchvision without the auxiliary head"},
       {"resnet18", 11689512, 1.814, kHalfPercent, "torchvision"},
+      {"resnet18-cifar", 11173962, 0.556, kHalfPercent, "kuangliu/pytorch-cifar ResNet18"},
       {"resnet50", 25557032, 4.089, kHalfPercent, "torchvision"},
       {"resnet101", 44549160, 7.801, kHalfPercent, "torchvision"},
       {"resnet152", 60192808, 11.514, kHalfPercent, "torchvision"},
