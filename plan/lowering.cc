@@ -70,7 +70,13 @@ std::string not_lowered(const Plan& plan) {
   if (plan.shard == 3 && element_type(plan.precision) != DType::kF32) {
     return "shard 3 with precision in 16 bits";
   }
+  // What is scattered or pushed in every micro-batch is no persistent tensor: the next step could
+  // overwrite it on its way.
+  if (plan.priority && plan.shard > 1) return "priority with shard above 1";
   for (const BucketPlan& bucket : plan.buckets) {
+    if (bucket.method == SyncMethod::kFactorServer && plan.server_nodes > 0 && plan.priority) {
+      return "priority with factor_server on server_nodes";
+    }
     // A factor's place may be overwritten, under another name, while it is still on its way.
     if (bucket.method == SyncMethod::kFactorServer && plan.server_nodes > 0 &&
         plan.accumulation > 1) {

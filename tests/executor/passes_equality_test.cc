@@ -366,10 +366,10 @@ std::vector<Strategy> strategies() {
                    kF16});
     if (!served) continue;
     all.push_back({name + " apart", method, with_own_servers});
-    all.push_back({name + " apart in chunks with priority", method, [](Plan& plan) {
+    all.push_back({name + " apart in chunks", method, [method](Plan& plan) {
                      with_own_servers(plan);
                      in_chunks(plan);
-                     plan.priority = true;
+                     plan.priority = method == SyncMethod::kParameterServer;  // refused of factors
                    }});
     all.push_back({name + " apart f16 in chunks", method,
                    [](Plan& plan) {
@@ -382,10 +382,10 @@ std::vector<Strategy> strategies() {
   for (const int stage : {1, 2, 3}) {
     const std::string name = "shard " + std::to_string(stage);
     all.push_back({name, SyncMethod::kShard, [stage](Plan& plan) { sharded(plan, stage); }});
-    all.push_back({name + " in chunks with priority", SyncMethod::kShard, [stage](Plan& plan) {
+    all.push_back({name + " in chunks", SyncMethod::kShard, [stage](Plan& plan) {
                      sharded(plan, stage);
                      in_chunks(plan);
-                     plan.priority = true;
+                     plan.priority = stage == 1;  // refused above
                    }});
   }
   all.push_back({"shard 1 f16", SyncMethod::kShard,

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
-
+#include <functional>
 #include "model/zoo.h"
 #include "plan/memory_plan.h"
 #include "tests/plan/lowered_plans.h"
@@ -124,6 +124,74 @@ TEST(LoweringTest, RefusesLayoutsItCannotRun) {
   plan.cluster.nodes = 4;
   plan.layout.pipeline = 4;
   EXPECT_THAT(error_of(two_layers(), plan), HasSubstr("layout.pipeline is 4"));
+}
+
+TEST(LoweringTest, RefusesWaysToSynchroniseThatDoNotGoTogether) {
+  const auto all_reduce = SyncMethod::kAllReduce;
+  const auto shard = [](int stage) {
+    return [stage](Plan& plan) {
+      plan.shard = stage;
+      plan.buckets[0].method = SyncMethod::kShard;
+    };
+  };
+  const auto apart = [](SyncMethod method) {
+    return [method](Plan& plan) {
+      plan.server_nodes = 1;
+      plan.cluster.nodes += 1;
+      plan.servers = {plan.layout.ranks()};
+      plan.buckets[0].method = method;
+    };
+  };
+  const auto priority = [](Plan& plan) { plan.priority = true; };
+  const std::vector<std::pair<std::string, std::function<void(Plan&)>>> whole = {
+      {"shard above 0", shard(1)},
+      {"local.steps above 1", [](Plan& plan) { plan.local.steps = 4; }},
+      {"server_nodes above 0", apart(SyncMethod::kParameterServer)},
+      {"priority", priority},
+      {"method factor_server",
+       [](Plan& plan) {
+         plan.servers = {0};
+         plan.buckets[0].method = SyncMethod::kFactorServer;
+       }},
+      {"wire in 16 bits", [](Plan& plan) { plan.buckets[0].wire = DType::kBF16; }},
+      {"chunks above 1", [](Plan& plan) { plan.buckets[0].chunks = 2; }},
+  };
+  const std::vector<std::pair<std::string, std::function<void(Plan&)>>> split = {
+      {"layout.pipeline above 1", [](Plan& plan) { plan.layout.pipeline = 2; }},
+      {"layout.tensor above 1", [](Plan& plan) { plan.layout.tensor = 2; }},
+      {"layout.context above 1", [](Plan& plan) { plan.layout.context = 2; }},
+      {"expert above 1", [](Plan& plan) { plan.expert = 2; }},
+      {"sharded", [](Plan& plan) { plan.sharded = {"fc1"}; }},
+  };
+  const auto expect_refused = [&](Plan plan, const std::string& words) {
+    plan.cluster.nodes = plan.layout.ranks() + plan.server_nodes;
+    const auto result = transformed(two_layers(), plan);
+    ASSERT_FALSE(result.ok()) << words;
+    EXPECT_EQ(result.error().code, ErrorCode::kUnsupported) << words;
+    EXPECT_THAT(result.error().message, HasSubstr(words));
+  };
+  for (const auto& [field, change] : whole) {
+    for (const auto& [with, divide] : split) {
+      Plan plan = plan_with(two_layers(), all_reduce, 2);
+      divide(plan);
+      change(plan);
+      expect_refused(plan, field + " with " + with);
+    }
+  }
+  for (const int stage : {2, 3}) {
+    Plan plan = plan_with(two_layers(), all_reduce, 2);
+    shard(stage)(plan);
+    priority(plan);
+    expect_refused(plan, "priority with shard above 1");
+  }
+  Plan plan = plan_with(two_layers(), all_reduce, 2);
+  apart(SyncMethod::kFactorServer)(plan);
+  priority(plan);
+  expect_refused(plan, "priority with factor_server on server_nodes");
+  plan = plan_with(two_layers(), all_reduce, 2);
+  shard(3)(plan);
+  plan.precision = TrainPrecision::kBf16;
+  expect_refused(plan, "shard 3 with precision in 16 bits");
 }
 
 TEST(LoweringTest, NamesWhatCannotBeSplit) {

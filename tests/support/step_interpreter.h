@@ -94,6 +94,11 @@ class StepInterpreter {
   std::vector<std::vector<float>> step(const Batch& batch, const Scalars& scalars,
                                        NetworkPace pace) {
     losses_.assign(static_cast<std::size_t>(plan_.layout.ranks()), {});
+    pieces_left_.clear();
+    for (const Task& task : lowered_.program.tasks) {
+      const auto* op = std::get_if<OpTask>(&task.payload);
+      if (op != nullptr) ++pieces_left_[{op->op, op->micro_index}];
+    }
     for (TaskId id : schedule(pace)) {
       const Task& task = lowered_.program.tasks[id.index()];
       if (!average_ && averages(task)) continue;
@@ -107,6 +112,7 @@ class StepInterpreter {
             set(rank, tensors[i], values[i], input->micro_index % 2);
           }
         } else if (const auto* op = std::get_if<OpTask>(&task.payload)) {
+          if (rank == begin) --pieces_left_[{op->op, op->micro_index}];
           if (is_exchange(graph().op(op->op))) continue;
           StepScalars own = scalars(server ? 0 : data_rank(rank), op->micro_index);
           own.sequence_part = rank / plan_.layout.tensor % plan_.layout.context;
@@ -246,7 +252,8 @@ class StepInterpreter {
       if (id == lowered_.training.loss)
         losses_[static_cast<std::size_t>(rank)].push_back(get(rank, id)[0]);
     }
-    // What is free must not matter: NaN over it.
+    // What is free when all of the node has run must not matter: NaN over it.
+    if (pieces_left_.at({task.op, task.micro_index}) > 0) return;
     for (const Tensor& tensor : graph().tensors()) {
       if (memory_.free_after[tensor.id.index()] == op.id) {
         std::memset(at(rank, tensor.id, 0), 0xFF,
@@ -469,6 +476,7 @@ class StepInterpreter {
   std::vector<std::unique_ptr<Workspace>> arenas_;                            // by rank
   std::vector<std::vector<float>> losses_;
   bool average_ = true;
+  std::map<std::pair<OpId, int>, int> pieces_left_;  // of a node and micro-batch in this step
 };
 
 }  // namespace pluto::testing
