@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+
 #include "model/zoo.h"
 #include "plan/memory_plan.h"
 #include "tests/plan/lowered_plans.h"
