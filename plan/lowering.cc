@@ -185,10 +185,15 @@ Result<LoweredPlan> lower(const TrainingGraph& accumulated, const Plan& plan) {
     }
   }
   if (plan.layout.tensor > 1) {
-    // A row layer's bias is not a factor of its own rank's product alone.
+    // A row layer's bias is not a factor of its own rank's product alone; a server holds the parts
+    // of its own tensor rank only.
     for (const BucketPlan& bucket : plan.buckets) {
-      if (bucket.method != SyncMethod::kSufficientFactor) continue;
-      return unsupported("sufficient_factor with layout.tensor above 1 is not lowered to tasks yet",
+      if (bucket.method != SyncMethod::kSufficientFactor &&
+          bucket.method != SyncMethod::kParameterServer) {
+        continue;
+      }
+      return unsupported(fmt::format("{} with layout.tensor above 1 is not lowered to tasks yet",
+                                     to_text(bucket.method)),
                          "method: all_reduce");
     }
   }

@@ -426,6 +426,30 @@ TEST(StrategiesEqualityTest, EveryWayTrainsTheSameParameters) {
   }
 }
 
+TEST(StrategiesEqualityTest, EveryWayTrainsTheSameWithRecompute) {
+  const ModelGraph model = pluto::testing::residual_block();
+  for (const Strategy& strategy : strategies()) {
+    // Convolutions have no factors.
+    if (strategy.method == SyncMethod::kSufficientFactor ||
+        strategy.method == SyncMethod::kFactorServer) {
+      continue;
+    }
+    Plan plan = with_sgd(plan_with(model, strategy.method, 3, 2, 1), 0);
+    plan.recompute = Recompute::kSelective;
+    strategy.change(plan);
+    const auto lowered = lower(model, plan);
+    ASSERT_TRUE(lowered.ok()) << strategy.name << ": " << lowered.error().message;
+    const auto ops = lowered->training.graph.ops();
+    EXPECT_TRUE(std::any_of(ops.begin(), ops.end(), [](const Op& op) {
+      return op.name.ends_with(".recompute");
+    })) << strategy.name;
+    const Equality equality(model, plan, 1);
+    expect_equal(equality.run(*lowered, NetworkPace::kLazy, kSteps), equality.untransformed(),
+                 strategy.name, strategy.rounding);
+    if (HasFailure()) return;
+  }
+}
+
 /// Parameters alone: ranks keep optimizer states of their own.
 Outcome parameters_of(Outcome outcome, const ModelGraph& model) {
   std::erase_if(outcome.tensors, [&](const auto& entry) {

@@ -214,6 +214,10 @@ TEST(LoweringTest, NamesWhatCannotBeSplit) {
   plan.cluster.nodes = 4;
   plan.layout.tensor = 2;
   EXPECT_THAT(error_of(two_layers(), plan), HasSubstr("sufficient_factor with layout.tensor"));
+  plan = plan_with(two_layers(), SyncMethod::kParameterServer, 2);
+  plan.cluster.nodes = 4;
+  plan.layout.tensor = 2;
+  EXPECT_THAT(error_of(two_layers(), plan), HasSubstr("parameter_server with layout.tensor"));
   plan = plan_for(two_layers(), 2);
   plan.cluster.nodes = 4;
   plan.sharded = {"fc1"};
