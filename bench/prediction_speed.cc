@@ -49,17 +49,20 @@ T must(Result<T> result) {
   std::exit(1);
 }
 
-Plan plan_for(const ModelGraph& model, const InstanceType& instance, int data, int pipeline,
-              std::int64_t micro_batch, std::int64_t accumulation) {
+Plan plan_for(const ModelGraph& model, const InstanceType& instance, int data, int tensor,
+              int pipeline, std::int64_t micro_batch, std::int64_t accumulation) {
   Plan plan;
   plan.model.source = model.name;
   plan.model_fingerprint = model.graph.fingerprint();
   plan.data.samples = plan.dataset_samples = 1'000'000;
   const int devices = instance.node.devices;
-  plan.cluster = {instance, (data * pipeline + devices - 1) / devices};
+  plan.cluster = {instance, (data * tensor * pipeline + devices - 1) / devices};
   plan.backend = "cuda";
   plan.layout.data = data;
+  plan.layout.tensor = tensor;
   plan.layout.pipeline = pipeline;
+  plan.sequence_parallel = tensor > 1;
+  plan.precision = TrainPrecision::kBf16;
   plan.micro_batch = micro_batch;
   plan.accumulation = accumulation;
   plan.global_batch = data * micro_batch * accumulation;
@@ -99,6 +102,30 @@ void line(const std::string& what, const Plan& plan, const ModelGraph& model,
              to_text(step), again, whole, resident_mib());
 }
 
+/// The same plan by the closed form, layer costs kept from one prediction to the next.
+void closed_form(const Plan& plan, const TransformerCosts& costs) {
+  const TransformerShape shape = TransformerShape::gpt(96, 12288, 96, 2048, 51200);
+  TransformerPlan closed;
+  closed.data = plan.layout.data;
+  closed.tensor = plan.layout.tensor;
+  closed.pipeline = plan.layout.pipeline;
+  closed.sequence_parallel = plan.sequence_parallel;
+  closed.micro_batch = static_cast<int>(plan.micro_batch);
+  closed.global_batch = static_cast<int>(plan.global_batch);
+  closed.attention = plan.attention;
+  closed.gradient_bytes = 4;
+  closed.overlap_data = true;
+  const TransformerLayerCost layer = layer_cost(shape, closed, plan.cluster, costs);
+  TransformerStep step;
+  const double rate = rate_of([&] {
+    for (int i = 0; i < 1000; ++i) {
+      step = predict_transformer(layer, shape, closed, plan.cluster, costs);
+    }
+  });
+  fmt::print("{:<28} {:>6} {:>12} {:>14.0f} a second\n", "  in closed form", plan.layout.ranks(),
+             to_text(step.step()), 1000 * rate);
+}
+
 int run() {
   const Catalog catalog = must(Catalog::load(kData + "/catalog"));
   RooflineOptions options;
@@ -109,8 +136,9 @@ int run() {
              "simulated/s", "predicted/s", "MiB so far");
   const ModelGraph resnet = must(build_model("resnet50"));
   for (const int data : {8, 64, 512, 1024}) {
-    line("resnet50 data", plan_for(resnet, instance, data, 1, 64, 1), resnet, *costs);
+    line("resnet50 data", plan_for(resnet, instance, data, 1, 1, 64, 1), resnet, *costs);
   }
+  const TransformerCostTable table = must(TransformerCostTable::load(kData + "/transformer.json"));
   ZooOptions gpt3;
   gpt3.layers = 96;
   gpt3.width_model = 12288;
@@ -119,11 +147,10 @@ int run() {
   gpt3.vocabulary = 51200;
   const ModelGraph model = must(build_model("gpt2", gpt3));
   for (const int devices : {64, 512, 4096}) {
-    line("gpt3-175b pipeline 64 x data", plan_for(model, instance, devices / 64, 64, 1, 64), model,
-         *costs);
+    const Plan plan = plan_for(model, instance, devices / 64, 8, 8, 1, 64);
+    line("gpt3-175b tensor 8 pipeline 8", plan, model, *costs);
+    closed_form(plan, table.costs_for(instance.node.device));
   }
-  TransformerCostTable table = must(TransformerCostTable::load(kData + "/transformer.json"));
-  (void)table;
   return 0;
 }
 

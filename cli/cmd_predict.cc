@@ -198,9 +198,11 @@ Result<int> predict_simulated(Session& session, const SearchOptions& options, Jo
   }
   const RankedPlan& best = s.result.ranked.front();
   // Frameworks keep a caching allocator on GPUs; on CPUs they use the system's.
-  const bool gpu = best.plan.cluster.instance.node.device.kind == DeviceKind::kGpu;
+  // The allocator is replayed for one program; of a pipeline each stage has its own.
+  const bool replayed = best.plan.cluster.instance.node.device.kind == DeviceKind::kGpu &&
+                        best.plan.layout.pipeline == 1;
   std::optional<FrameworkMemory> framework;
-  if (gpu) {
+  if (replayed) {
     PLUTO_ASSIGN(framework,
                  predict_framework_memory(s.context.model(), best.plan, *s.costs.measured));
   }
@@ -238,7 +240,7 @@ Result<int> predict_simulated(Session& session, const SearchOptions& options, Jo
   if (framework) {
     memory.push_back({"PyTorch allocates", to_text(framework->allocated)});
     memory.push_back({"PyTorch reserves", to_text(framework->reserved)});
-  } else if (gpu) {
+  } else if (replayed) {
     memory.push_back({"PyTorch", "out of memory"});
   }
   terminal.say(format_table(memory));

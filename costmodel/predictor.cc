@@ -18,6 +18,7 @@ const char* what_is_assumed(const std::string& term) {
   if (term == "compute") return "operator times";
   if (term == "exposed_comm") return "collective times";
   if (term == "exposed_input") return "reading times";
+  if (term == "checkpoint") return "checkpoint times";
   return "optimizer update times";
 }
 
@@ -42,6 +43,7 @@ std::vector<std::string> assumptions_of(const Plan& plan, const Prediction& pred
   std::vector<std::string> sentences;
   for (const auto& term : prediction.terms) {
     if (term.evidence < Evidence::kCalibrated || term.time.value() <= 0) continue;
+    if (term.name == "bubble") continue;  // the operators of other stages
     sentences.push_back(
         fmt::format("{} are {} (spread {:.0f} %), not measured: {:.0f} % of the step",
                     what_is_assumed(term.name), to_text(term.evidence), 100 * term.relative_spread,

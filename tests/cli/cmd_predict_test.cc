@@ -159,6 +159,19 @@ TEST_F(PredictTest, OtherModelsAreSimulatedAndSayWhy) {
               HasSubstr("pluto-plan predict --set"));
 }
 
+// Any model, any layout that lowers: stages, and data ranks within them.
+TEST_F(PredictTest, OtherModelsInStagesShowTheirBubble) {
+  write("vgg.yaml",
+        "model: {name: vgg16}\ndata: {source: synthetic, samples: 512}\ntarget: {steps: 10}\n"
+        "batch: {global: 512}\ncluster: {instances: [\"aws:p3.16xlarge\"]}\n");
+  const testing::CommandResult said =
+      run({"predict", "vgg.yaml", "--set", "data=4", "--set", "pipeline=2", "--set",
+           "micro_batch=16", "--set", "precision=fp16", "--set", "recompute=full"});
+  EXPECT_EQ(said.exit, 0) << said.err;
+  EXPECT_THAT(said.out, HasSubstr("bubble"));
+  EXPECT_THAT(said.out, HasSubstr("memory is that of stage"));
+}
+
 TEST_F(PredictTest, PrecisionOfTheJobReachesTheSimulator) {
   write("vgg.yaml",
         "model: {name: vgg16}\ndata: {source: synthetic, samples: 512}\ntarget: {steps: 10}\n"
