@@ -134,6 +134,14 @@ Result<LoweredPipeline> lower_pipeline(const ModelGraph& model, const Plan& plan
   const int stages = plan.layout.pipeline;
   LoweredPipeline result;
   result.interleave = plan.pipeline.interleave;
+  for (std::size_t b = 0; stages > 1 && b < plan.buckets.size(); ++b) {
+    if (plan.buckets[b].method != SyncMethod::kParameterServer) continue;
+    return unsupported(
+        fmt::format("plan: buckets[{}].method is parameter_server, whose servers would be ranks of "
+                    "one stage, and layout.pipeline is {}",
+                    b, stages),
+        "method: all_reduce");
+  }
   PLUTO_ASSIGN(const ModelGraph forward, transformed(model, plan));
   std::vector<std::string> cuts = plan.pipeline.cuts;
   if (cuts.empty()) {

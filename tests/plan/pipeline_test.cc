@@ -194,6 +194,17 @@ TEST(PipelineTest, WrongCutsAreNamed) {
   EXPECT_THAT(lower_pipeline(model, plan).error().message, HasSubstr("leaves no node"));
 }
 
+TEST(PipelineTest, ServersAreOfOneStageAndRefused) {
+  const ModelGraph model = pluto::testing::perceptron({8, 8, 8, 8, 4});
+  Plan plan = pipelined(model, 2, 2, 2);
+  plan.buckets.front().method = SyncMethod::kParameterServer;
+  plan.servers = {0, 1};
+  const auto refused = lower_pipeline(model, plan);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+  EXPECT_THAT(refused.error().message, HasSubstr("buckets[0].method is parameter_server"));
+}
+
 TEST(PipelineTest, OneProgramIsOneStages) {
   const ModelGraph model = pluto::testing::two_layers();
   const auto refused = lower(model, pipelined(model, 2, 1, 2));
