@@ -394,7 +394,7 @@ void add_calibrate(CLI::App& app, Session& session) {
       "  precision [bf16] fp16 fp32 fp8; attention [scores] flash flash2\n"
       "  overlap_data overlap_tensor [0] gradient_bytes [2] step_s\n"
       "Examples:\n"
-      "  pluto-plan calibrate --suggest 20 --instance aws:p4d.24xlarge --out points.csv\n"
+      "  pluto-plan calibrate --suggest 20 --instance aws:p4d.24xlarge -o points.csv\n"
       "  pluto-plan calibrate points.csv\n"
       "  pluto-plan calibrate --device \"A100 SXM 80GB\"      what the database holds");
   verb->add_option("points", options->points, "Measured steps (CSV)");
@@ -403,7 +403,7 @@ void add_calibrate(CLI::App& app, Session& session) {
                    "Instance type where rows without a cluster ran");
   verb->add_option("--suggest", options->suggest, "Print so many configurations to measure instead")
       ->check(CLI::PositiveNumber);
-  verb->add_option("--out", options->output,
+  verb->add_option("-o,--output", options->output,
                    "Write the calibration (JSON) or the suggested configurations (CSV) here");
   verb->callback([&session, options] {
     session.action = [&session, options] {

@@ -18,6 +18,12 @@ Result<void> check_runnable(const Plan& plan) {
     if (value <= 1) return {};
     return not_run(field, fmt::format("{}", value), fmt::format("{}: 1", field));
   };
+  if (plan.precision != TrainPrecision::kF32) {
+    return not_run("precision", to_text(plan.precision), "precision: fp32");
+  }
+  if (plan.data.queue != 1) {
+    return not_run("data.queue", fmt::format("{}", plan.data.queue), "queue: 1");
+  }
   PLUTO_TRY(above_one("layout.tensor", plan.layout.tensor));
   PLUTO_TRY(above_one("layout.context", plan.layout.context));
   PLUTO_TRY(above_one("layout.pipeline", plan.layout.pipeline));

@@ -43,7 +43,7 @@ class CalibrateTest : public testing::CommandTest {
 
 TEST_F(CalibrateTest, TwentyRunsPredictTheOthersOfTheirNode) {
   write("points.csv", table(1, 72));
-  const Value document = run_json({"calibrate", "points.csv", "--out", "calibration.json"});
+  const Value document = run_json({"calibrate", "points.csv", "--output", "calibration.json"});
   EXPECT_EQ(at(document, "schema").as_string(), "pluto.calibrate/1");
   EXPECT_EQ(at(document, "added").as_integer(), 20);
   const Value& device = at(document, "devices").as_array().front();
@@ -168,7 +168,7 @@ TEST_F(CalibrateTest, SuggestionsFillInAndComeBack) {
   EXPECT_EQ(printed.exit, 0) << printed.err;
   EXPECT_EQ(split(printed.out, '\n').size(), 6U) << printed.out;  // header, 4 rows, the end
   const testing::CommandResult written =
-      run({"calibrate", "--suggest", "4", "--instance", "aws:p4d.24xlarge", "--out", "todo.csv"});
+      run({"calibrate", "--suggest", "4", "--instance", "aws:p4d.24xlarge", "--output", "todo.csv"});
   EXPECT_EQ(written.exit, 0);
   EXPECT_EQ(read("todo.csv"), printed.out);
   EXPECT_THAT(run({"calibrate", "todo.csv"}).err, HasSubstr("no row has a step_s"));
