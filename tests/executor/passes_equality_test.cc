@@ -27,14 +27,32 @@ using pluto::testing::with_sgd;
 
 TEST(PlansEqualityTest, FusionKeepsAResidualBlock) {
   const ModelGraph model = pluto::testing::residual_block();
-  const Plan plan = with_sgd(plan_with(model, SyncMethod::kAllReduce, 2, 3, 2), 0);
+  Plan plan = with_sgd(plan_with(model, SyncMethod::kAllReduce, 2, 3, 2), 0);
+  plan.fuse = true;
   const Equality equality(model, plan, 2);
   expect_equal(equality.lowered(NetworkPace::kLazy), equality.untransformed(), "residual block");
 }
 
+TEST(PlansEqualityTest, FusionKeepsEveryFunctionBehindAProduct) {
+  const ModelGraph model = pluto::testing::every_epilogue();
+  for (const Recompute how : {Recompute::kNone, Recompute::kSelective, Recompute::kFull}) {
+    Plan plan = with_sgd(plan_with(model, SyncMethod::kAllReduce, 2, 3, 2), 0);
+    plan.recompute = how;
+    const LoweredPlan unfused = lower(model, plan).value();
+    plan.fuse = true;
+    const LoweredPlan lowered = lower(model, plan).value();
+    // One node instead of two or three, forward; the sum goes from backward too.
+    EXPECT_LE(lowered.training.graph.ops().size() + 8, unfused.training.graph.ops().size());
+    const Equality equality(model, plan, 2);
+    expect_equal(equality.lowered(NetworkPace::kLazy), equality.untransformed(),
+                 std::string("recompute ") + to_text(how));
+  }
+}
+
 TEST(PlansEqualityTest, FusionKeepsAttentionOfSingleNodes) {
   const ModelGraph model = pluto::testing::small_gpt(2, true, false);
-  const Plan plan = with_sgd(plan_with(model, SyncMethod::kAllReduce, 2, 2, 1), 0);
+  Plan plan = with_sgd(plan_with(model, SyncMethod::kAllReduce, 2, 2, 1), 0);
+  plan.fuse = true;
   const LoweredPlan lowered = lower(model, plan).value();
   EXPECT_EQ(std::count_if(lowered.training.graph.ops().begin(), lowered.training.graph.ops().end(),
                           [](const Op& op) { return op.kind == OpKind::kAttention; }),

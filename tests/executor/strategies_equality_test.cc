@@ -125,6 +125,7 @@ TEST(StrategiesEqualityTest, EveryWayTrainsTheSameParameters) {
     for (const std::int64_t accumulation : {1, 3}) {
       for (const bool layers : {false, true}) {
         Plan plan = with_sgd(plan_with(model, strategy.method, 3, 2, accumulation), 0);
+        plan.fuse = layers;  // relu behind fc1 in its node
         if (layers) {
           const BucketPlan all = plan.buckets.front();
           plan.buckets = {all, all};
@@ -158,6 +159,7 @@ TEST(StrategiesEqualityTest, EveryWayTrainsTheSameWithRecompute) {
     }
     Plan plan = with_sgd(plan_with(model, strategy.method, 3, 2, 1), 0);
     plan.recompute = Recompute::kSelective;
+    plan.fuse = true;
     strategy.change(plan);
     const auto lowered = lower(model, plan);
     ASSERT_TRUE(lowered.ok()) << strategy.name << ": " << lowered.error().message;
