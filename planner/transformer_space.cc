@@ -102,7 +102,8 @@ void TransformerSpace::add_place(const TransformerPlace& given) {
   }
   const auto add = [&](const TransformerPlan& kind) {
     for (const int micro_batch : micro_batches) {
-      Layer layer{kind, {}, 0};
+      Layer layer;
+      layer.plan = kind;
       TransformerPlan& plan = layer.plan;
       plan.micro_batch = plan.global_batch = micro_batch;
       if (!check(shape_, plan).ok()) continue;
@@ -116,6 +117,11 @@ void TransformerSpace::add_place(const TransformerPlace& given) {
                             cost.head_forward + cost.head_backward + cost.head_comm +
                             cost.embedding;
       layer.device_seconds = sample * plan.tensor * plan.context / micro_batch;
+      layer.kept_bytes = shape_.layers * layer_activation_bytes(shape_, plan);
+      const bool whole = plan.shard != kGathered;
+      layer.weight_bytes = whole ? parameters(shape_) / plan.tensor *
+                                       static_cast<double>(activation_bytes(plan.precision))
+                                 : 0;
       place.layers.push_back(std::move(layer));
     }
   };
@@ -183,6 +189,12 @@ void TransformerSpace::add_cells(std::size_t index) {
       });
       if (lawful) {
         cells_.push_back({index, nodes, ranks, batch});
+        for (const Layer& layer : places_[index].layers) {
+          const int inner = layer.plan.tensor * layer.plan.context;
+          if (ranks % inner != 0) continue;
+          const auto [stages, is_new] = stages_.try_emplace(ranks / inner);
+          if (is_new) stages->second = divisors(ranks / inner, shape_.layers);
+        }
       } else {
         ++divisibility_;
       }
@@ -194,6 +206,16 @@ ClusterSpec TransformerSpace::cluster_of(const Cell& cell) const {
   return ClusterSpec{places_[cell.place].given->candidate.instance, cell.nodes};
 }
 
+bool TransformerSpace::may_fit(const Cell& cell, const Layer& layer) const {
+  const TransformerPlan& plan = layer.plan;
+  const double outer = static_cast<double>(cell.ranks) / (plan.tensor * plan.context);
+  const double batch = static_cast<double>(batches_[cell.batch].global_batch);
+  const double kept = layer.kept_bytes * std::min(1.0, batch / (outer * plan.micro_batch));
+  const double weights = layer.weight_bytes / std::min<double>(shape_.layers, outer);
+  const auto& device = places_[cell.place].given->candidate.instance.node.device;
+  return kept + weights <= static_cast<double>(device.memory.value());
+}
+
 /// Every plan of the cell whose layers are of this kind.
 template <class Visit>
 void TransformerSpace::visit_plans(const Cell& cell, const Layer& layer, Visit visit) const {
@@ -203,8 +225,8 @@ void TransformerSpace::visit_plans(const Cell& cell, const Layer& layer, Visit v
   const int inner = plan.tensor * plan.context;
   if (cell.ranks % inner != 0) return;
   const int outer = cell.ranks / inner;
-  for (int pipeline = 1; pipeline <= std::min(outer, shape_.layers); ++pipeline) {
-    if (outer % pipeline != 0 || (choice.pipeline && *choice.pipeline != pipeline)) continue;
+  for (const int pipeline : stages_.at(outer)) {
+    if (choice.pipeline && *choice.pipeline != pipeline) continue;
     plan.pipeline = pipeline;
     plan.data = outer / pipeline;
     if (choice.data && *choice.data != plan.data) continue;
@@ -241,7 +263,7 @@ Result<std::optional<CellBound>> TransformerSpace::bound(std::size_t index) {
   const auto& layers = places_[cell.place].layers;
   const auto first = std::ranges::find_if(layers, [&](const Layer& layer) {
     return batch.global_batch % layer.plan.micro_batch == 0 &&
-           cell.ranks % (layer.plan.tensor * layer.plan.context) == 0;
+           cell.ranks % (layer.plan.tensor * layer.plan.context) == 0 && may_fit(cell, layer);
   });
   if (first == layers.end()) {
     ++out_of_memory_;
@@ -286,6 +308,11 @@ Result<std::optional<RankedPlan>> TransformerSpace::best(std::size_t index,
   std::optional<Found> best;
   for (const Layer& layer : place.layers) {
     if (best && layer.device_seconds * share >= best->step.value()) break;
+    if (cell.ranks % (layer.plan.tensor * layer.plan.context) != 0) continue;
+    if (!may_fit(cell, layer)) {
+      ++out_of_memory_;
+      continue;
+    }
     if (stop()) break;
     visit_plans(cell, layer, [&](const TransformerPlan& plan) {
       ++evaluated_;
