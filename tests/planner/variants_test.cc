@@ -98,6 +98,17 @@ TEST_F(GpuSearch, ResNet50StaysDataParallel) {
   EXPECT_EQ(chosen.plan.shard, 0);
 }
 
+// Single GPUs behind 1 Gb/s Ethernet: 205 MB there and back take longer than they spare.
+TEST_F(GpuSearch, SlowEthernetPicksFewNodes) {
+  place = candidate("gpu", 32, 1.0, 1, 5e-5, 0.117e9);
+  place.backend = "cuda";
+  job.max_ranks = 32;
+  const auto result = search(job, *build_model("resnet50"), 512, {place}, costs, {});
+  ASSERT_TRUE(result.ok());
+  EXPECT_LT(result->ranked.front().plan.layout.ranks(), 32);
+  EXPECT_GT(result->ranked.front().plan.layout.ranks(), 0);
+}
+
 TEST_F(GpuSearch, WhatDoesNotFitIsShardedOrRecomputed) {
   const ModelGraph model = *build_model("resnet50");
   job.micro_batch = 64;
