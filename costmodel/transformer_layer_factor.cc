@@ -14,13 +14,11 @@ namespace {
 constexpr double kStepNoise = 0.02;
 constexpr double kSmallChange = 0.01;  // of ln(layer), for the derivative
 
-TransformerStep step_with(double factor, TransformerLayerCost layer, const TransformerShape& shape,
-                          const TransformerPlan& plan, const ClusterSpec& cluster,
-                          const TransformerCosts& costs) {
+TransformerLayerCost times(double factor, TransformerLayerCost layer) {
   layer.forward *= factor;
   layer.backward *= factor;
   layer.tensor_comm *= factor;
-  return predict_transformer(layer, shape, plan, cluster, costs);
+  return layer;
 }
 
 }  // namespace
@@ -50,7 +48,7 @@ LayerEffect layer_effect(const TransformerShape& shape, const TransformerPlan& p
                          const ClusterSpec& cluster, const TransformerCosts& costs) {
   const TransformerLayerCost layer = layer_cost(shape, plan, cluster, costs);
   const auto step = [&](double factor) {
-    return step_with(factor, layer, shape, plan, cluster, costs).step();
+    return predict_transformer(times(factor, layer), shape, plan, cluster, costs).step();
   };
   return {layer_kernels(shape, plan), plan.tensor,
           std::log(step(std::exp(kSmallChange)) / step(1)) / kSmallChange, layer.host_share};
@@ -118,15 +116,19 @@ double LayerFactors::of(const LayerEffect& layer) const {
   return std::exp(log);
 }
 
+TransformerLayerCost measured_layer_cost(const TransformerShape& shape, const TransformerPlan& plan,
+                                         const ClusterSpec& cluster, const TransformerCosts& costs,
+                                         const LayerFactors& factors) {
+  const TransformerLayerCost layer = layer_cost(shape, plan, cluster, costs);
+  if (factors.factors().empty()) return layer;
+  return times(factors.of({layer_kernels(shape, plan), plan.tensor, 1, layer.host_share}), layer);
+}
+
 TransformerStep predict_measured_layers(const TransformerShape& shape, const TransformerPlan& plan,
                                         const ClusterSpec& cluster, const TransformerCosts& costs,
                                         const LayerFactors& factors) {
-  const TransformerLayerCost layer = layer_cost(shape, plan, cluster, costs);
-  const double factor =
-      factors.factors().empty()
-          ? 1
-          : factors.of({layer_kernels(shape, plan), plan.tensor, 1, layer.host_share});
-  return step_with(factor, layer, shape, plan, cluster, costs);
+  return predict_transformer(measured_layer_cost(shape, plan, cluster, costs, factors), shape, plan,
+                             cluster, costs);
 }
 
 }  // namespace pluto
