@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 
 namespace pluto {
@@ -74,64 +73,83 @@ Result<void> check(std::span<const LayerRun> runs) {
 /// each layer, by its choice.
 struct Bound {
   double price = 0;
-  std::vector<std::vector<double>> rest;    // by layer and choice: of the layers behind it
-  std::vector<std::vector<int>> following;  // the choice of the next layer that gives it
-  double least = 0;                         // of all layers
-  int first = 0;                            // the first layer's choice
+  std::vector<double> rest;             // by layer and choice, see Chain::at
+  std::vector<std::int32_t> following;  // the choice of the next layer that gives it
+  double least = kNever;                // of all layers
+  std::int32_t first = 0;               // the first layer's choice
 };
 
-Bound bound_at(const std::vector<Layer>& layers, double price) {
+/// The layers, and where each one's choices are in tables of all.
+struct Chain {
+  std::vector<Layer> layers;
+  std::vector<std::size_t> at;
+
+  explicit Chain(std::span<const LayerRun> runs) : layers(layers_of(runs)) {
+    std::size_t choices = 0;
+    for (const Layer& layer : layers) {
+      at.push_back(choices);
+      choices += layer.run->choices.size();
+    }
+    at.push_back(choices);
+  }
+};
+
+Bound bound_at(const Chain& chain, double price) {
+  const std::vector<Layer>& layers = chain.layers;
   Bound bound;
   bound.price = price;
-  bound.rest.resize(layers.size());
-  bound.following.resize(layers.size());
-  bound.rest.back().assign(layers.back().run->choices.size(), 0.0);
+  bound.rest.assign(chain.at.back(), 0.0);
+  bound.following.assign(chain.at.back(), 0);
   const auto cost = [&](std::size_t i, std::size_t c) {
     const LayerChoice& choice = layers[i].run->choices[c];
     return choice.time.value() + price * static_cast<double>(choice.memory.value()) +
-           bound.rest[i][c];
+           bound.rest[chain.at[i] + c];
   };
   for (std::size_t i = layers.size() - 1; i-- > 0;) {
     const std::size_t choices = layers[i].run->choices.size();
     const std::size_t next = layers[i + 1].run->choices.size();
-    bound.rest[i].assign(choices, kNever);
-    bound.following[i].assign(choices, 0);
+    const bool free = layers[i + 1].before == nullptr;
+    double* rest = &bound.rest[chain.at[i]];
+    std::int32_t* following = &bound.following[chain.at[i]];
+    std::fill_n(rest, choices, kNever);
     for (std::size_t after = 0; after < next; ++after) {
-      const double rest = cost(i + 1, after);
-      for (std::size_t before = 0; before < choices; ++before) {
-        const double all = rest + transition(layers[i + 1], before, after);
-        if (all >= bound.rest[i][before]) continue;
-        bound.rest[i][before] = all;
-        bound.following[i][before] = static_cast<int>(after);
+      const double own = cost(i + 1, after);
+      for (std::size_t before = 0; before < (free ? 1 : choices); ++before) {
+        const double all = own + transition(layers[i + 1], before, after);
+        if (all >= rest[before]) continue;
+        rest[before] = all;
+        following[before] = static_cast<std::int32_t>(after);
       }
     }
+    if (!free) continue;
+    std::fill_n(rest, choices, rest[0]);
+    std::fill_n(following, choices, following[0]);
   }
-  bound.least = kNever;
   for (std::size_t c = 0; c < layers[0].run->choices.size(); ++c) {
     if (cost(0, c) >= bound.least) continue;
     bound.least = cost(0, c);
-    bound.first = static_cast<int>(c);
+    bound.first = static_cast<std::int32_t>(c);
   }
   return bound;
 }
 
 /// The choices that give the bound.
-LayerStrategies relaxed(const std::vector<Layer>& layers, const Bound& bound) {
+LayerStrategies relaxed(const Chain& chain, const Bound& bound) {
   LayerStrategies found;
   double time = 0;
   std::int64_t memory = 0;
-  int choice = bound.first;
-  for (std::size_t i = 0; i < layers.size(); ++i) {
+  auto choice = static_cast<std::size_t>(bound.first);
+  found.choice.reserve(chain.layers.size());
+  for (std::size_t i = 0; i < chain.layers.size(); ++i) {
     if (i > 0) {
-      const int next = bound.following[i - 1][static_cast<std::size_t>(choice)];
-      time +=
-          transition(layers[i], static_cast<std::size_t>(choice), static_cast<std::size_t>(next));
+      const auto next = static_cast<std::size_t>(bound.following[chain.at[i - 1] + choice]);
+      time += transition(chain.layers[i], choice, next);
       choice = next;
     }
-    const LayerChoice& taken = layers[i].run->choices[static_cast<std::size_t>(choice)];
+    const LayerChoice& taken = chain.layers[i].run->choices[choice];
     time += taken.time.value();
     memory += taken.memory.value();
-    found.choice.push_back(choice);
+    found.choice.push_back(static_cast<int>(choice));
   }
   found.time = Seconds(time);
   found.memory = Bytes(memory);
@@ -155,44 +173,63 @@ struct Label {
   std::int32_t choice, from;  // from: index among the labels of the layer before
 };
 
-/// Keeps of each choice what is not dominated. `hopeless` may drop a label early.
-std::vector<std::vector<Label>> label_layers(
-    const std::vector<Layer>& layers, Bytes limit,
-    const std::function<bool(std::size_t layer, const Label&)>& hopeless) {
+bool smaller(const Label& a, const Label& b) {
+  return a.memory != b.memory ? a.memory < b.memory : a.time < b.time;
+}
+
+/// Sorts, and keeps of each memory what is faster than all that is smaller.
+void keep_undominated(std::vector<Label>& labels) {
+  std::ranges::sort(labels, smaller);
+  double fastest = kNever;
+  std::erase_if(labels, [&](const Label& label) {
+    if (label.time >= fastest) return true;
+    fastest = label.time;
+    return false;
+  });
+}
+
+/// Choices of a layer from which the next layer costs the same whatever it is: their labels
+/// compete. By choice, the first of its kind.
+std::vector<std::size_t> kinds_of(std::size_t choices, const TransitionTable* next) {
+  std::vector<std::size_t> kind(choices, 0);
+  for (std::size_t c = 1; next != nullptr && c < choices; ++c) {
+    while ((*next)[kind[c]] != (*next)[c]) ++kind[c];
+  }
+  return kind;
+}
+
+/// Keeps what is not dominated. `hopeless(layer, label)` may drop a label early.
+template <class Hopeless>
+std::vector<std::vector<Label>> label_layers(const std::vector<Layer>& layers, Bytes limit,
+                                             const Hopeless& hopeless) {
   const std::vector<std::int64_t> rest = least_memory(layers);
   std::vector<std::vector<Label>> labels(layers.size());
-  std::vector<Label> found;
+  std::vector<std::vector<Label>> found;  // by kind
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const auto& choices = layers[i].run->choices;
+    const TransitionTable* next = i + 1 < layers.size() ? layers[i + 1].before : nullptr;
+    const std::vector<std::size_t> kind = kinds_of(choices.size(), next);
+    found.assign(choices.size(), {});
     for (std::size_t c = 0; c < choices.size(); ++c) {
       const double time = choices[c].time.value();
       const std::int64_t memory = choices[c].memory.value();
-      const std::int64_t room = limit.value() - rest[i] - memory;
-      found.clear();
+      const std::int64_t room = limit.value() - rest[i];
       const auto add = [&](std::int64_t used, double spent, std::size_t from) {
         const Label label{used + memory, spent + time, static_cast<std::int32_t>(c),
                           static_cast<std::int32_t>(from)};
-        if (used > room || !(label.time < kNever) || hopeless(i, label)) return;
-        found.push_back(label);
+        if (label.memory > room || !(label.time < kNever) || hopeless(i, label)) return;
+        found[kind[c]].push_back(label);
       };
-      if (i == 0) {
-        add(0, 0.0, 0);
-      } else {
-        for (std::size_t from = 0; from < labels[i - 1].size(); ++from) {
-          const Label& label = labels[i - 1][from];
-          add(label.memory,
-              label.time + transition(layers[i], static_cast<std::size_t>(label.choice), c), from);
-        }
+      if (i == 0) add(0, 0.0, 0);
+      for (std::size_t from = 0; i > 0 && from < labels[i - 1].size(); ++from) {
+        const Label& label = labels[i - 1][from];
+        add(label.memory,
+            label.time + transition(layers[i], static_cast<std::size_t>(label.choice), c), from);
       }
-      std::ranges::stable_sort(found, [](const Label& a, const Label& b) {
-        return a.memory != b.memory ? a.memory < b.memory : a.time < b.time;
-      });
-      double fastest = kNever;
-      for (const Label& label : found) {
-        if (label.time >= fastest) continue;
-        fastest = label.time;
-        labels[i].push_back(label);
-      }
+    }
+    for (std::vector<Label>& one : found) {
+      keep_undominated(one);
+      labels[i].insert(labels[i].end(), one.begin(), one.end());
     }
   }
   return labels;
@@ -211,40 +248,43 @@ LayerStrategies trace(const std::vector<std::vector<Label>>& labels, const Label
   return found;
 }
 
-/// Bounds near the best price, and the fastest choices met that fit.
+/// Bounds at and around the best price, and the fastest choices met that fit.
 struct Relaxation {
   std::vector<Bound> bounds;
   std::optional<LayerStrategies> best;
 };
 
-Relaxation relax(const std::vector<Layer>& layers, Bytes limit) {
-  constexpr int kHalvings = 40;
-  constexpr std::size_t kBounds = 4;
+/// The bound is the lower envelope of lines, one per choice of all layers: from the fastest choices
+/// and the smallest ones to where their lines cross, and on with what is found there (Kelley 1960).
+Relaxation relax(const Chain& chain, Bytes limit) {
+  constexpr int kCrossings = 64;
+  constexpr std::size_t kBounds = 3;
+  constexpr double kHighest = 1e6;  // seconds per byte: memory alone counts
   Relaxation result;
+  LayerStrategies small, fast;
   const auto visit = [&](double price) {
-    result.bounds.push_back(bound_at(layers, price));
-    if (!(result.bounds.back().least < kNever)) return true;
-    LayerStrategies found = relaxed(layers, result.bounds.back());
-    const bool fits = found.memory <= limit;
-    if (fits && (!result.best || found.time < result.best->time)) result.best = std::move(found);
-    return fits;
+    result.bounds.push_back(bound_at(chain, price));
+    if (result.bounds.size() > kBounds) result.bounds.erase(result.bounds.begin());
+    LayerStrategies found = relaxed(chain, result.bounds.back());
+    if (found.memory > limit) {
+      fast = std::move(found);
+      return false;
+    }
+    if (!result.best || found.time < result.best->time) result.best = found;
+    small = std::move(found);
+    return true;
   };
-  if (visit(0.0)) return result;
-  double low = 0, high = 1e-18;  // seconds per byte
-  while (!visit(high) && high < 1e6) {
-    low = high;
-    high *= 16;
+  const auto lawful = [&] { return result.bounds.back().least < kNever; };
+  if (visit(0.0) || !lawful() || !visit(kHighest)) return result;
+  result.bounds.clear();
+  double last = -1;
+  for (int i = 0; i < kCrossings && small.memory < fast.memory; ++i) {
+    const double price = (small.time - fast.time).value() /
+                         static_cast<double>((fast.memory - small.memory).value());
+    if (price == last || !(price > 0)) break;
+    last = price;
+    visit(price);
   }
-  for (int i = 0; i < kHalvings && high > low * (1 + 1e-9); ++i) {
-    const double middle = low == 0 ? high / 4 : std::sqrt(low * high);
-    (visit(middle) ? high : low) = middle;
-  }
-  // The best bounds of all choices.
-  const double room = static_cast<double>(limit.value());
-  std::ranges::sort(result.bounds, [&](const Bound& a, const Bound& b) {
-    return a.least - a.price * room > b.least - b.price * room;
-  });
-  if (result.bounds.size() > kBounds) result.bounds.resize(kBounds);
   return result;
 }
 
@@ -253,18 +293,18 @@ Relaxation relax(const std::vector<Layer>& layers, Bytes limit) {
 Result<std::optional<LayerStrategies>> choose_strategies(std::span<const LayerRun> runs,
                                                          Bytes limit) {
   PLUTO_TRY(check(runs));
-  const std::vector<Layer> layers = layers_of(runs);
-  Relaxation known = relax(layers, limit);
+  const Chain chain(runs);
+  Relaxation known = relax(chain, limit);
   const double fastest = known.best ? known.best->time.value() : kNever;
   const auto hopeless = [&](std::size_t layer, const Label& label) {
     const double room = static_cast<double>(limit.value() - label.memory);
     return std::ranges::any_of(known.bounds, [&](const Bound& bound) {
-      return label.time + bound.rest[layer][static_cast<std::size_t>(label.choice)] -
+      return label.time + bound.rest[chain.at[layer] + static_cast<std::size_t>(label.choice)] -
                  bound.price * room >=
              fastest;
     });
   };
-  const auto labels = label_layers(layers, limit, hopeless);
+  const auto labels = label_layers(chain.layers, limit, hopeless);
   if (labels.back().empty()) return std::move(known.best);
   const Label last = std::ranges::min(labels.back(), {}, &Label::time);
   if (last.time >= fastest) return std::move(known.best);
@@ -275,16 +315,8 @@ Result<std::vector<LayerStrategies>> strategy_front(std::span<const LayerRun> ru
   PLUTO_TRY(check(runs));
   const std::vector<Layer> layers = layers_of(runs);
   const auto labels = label_layers(layers, limit, [](std::size_t, const Label&) { return false; });
-  std::vector<Label> last = labels.back();
-  std::ranges::stable_sort(last, [](const Label& a, const Label& b) {
-    return a.memory != b.memory ? a.memory < b.memory : a.time < b.time;
-  });
   std::vector<LayerStrategies> front;
-  for (const Label& label : last) {
-    if (front.empty() || label.time < front.back().time.value()) {
-      front.push_back(trace(labels, label));
-    }
-  }
+  for (const Label& label : labels.back()) front.push_back(trace(labels, label));
   return front;
 }
 

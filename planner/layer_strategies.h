@@ -39,12 +39,13 @@ struct LayerStrategies {
 /// Source: the problem of Galvatron's search (Miao et al. 2022, section 4.2); lists of what is not
 ///   dominated in time and memory in place of its grid of memory: Mist (Zhu et al. 2025) joins
 ///   stages so.
-/// Method: exact, without a memory grid. Per layer and choice, the pairs (memory, time) of which
-///   none is better in both; a pair goes when even the Lagrangian bound of the layers to come is no
-///   faster than the best known. Bounds: h_l(layer, choice) = min over the rest of time + l memory,
-///   for a few l around the one that bisection finds best; what it finds on the way is the best
-///   known. Equal layers share their tables, and pairs that differ only in the order of equal
-///   layers are one.
+/// Method: exact, without a memory grid. Layer by layer, the pairs (memory, time) of which none is
+///   better in both, among choices that the next layer treats alike; a pair goes when even the
+///   Lagrangian bound of the layers to come is no faster than the best known. Bounds: the least
+///   time
+///   + price * memory of the rest, for the price at which that is largest and two close to it; what
+///   is met on the way to it is the best known. Pairs that differ only in the order of equal layers
+///   are one.
 /// Valid for: memory that adds up over layers. Ignores: peaks that depend on the order.
 /// Test: planner/layer_strategies_test.cc (all choices tried).
 /// nullopt: nothing fits. Errors: kInvalidInput for no layers, a run without choices or layers, a

@@ -17,11 +17,11 @@ struct Entry {
 
 class Level {
  public:
-  Level(std::size_t layers, const ClusterLevel& level)
+  Level(std::size_t firsts, std::size_t layers, const ClusterLevel& level)
       : layers_(layers),
         machines_(static_cast<std::size_t>(level.machines)),
         bandwidth_(level.bandwidth.value()),
-        entries_(layers * layers * machines_) {}
+        entries_(firsts * layers * machines_) {}
 
   Entry& at(std::size_t first, std::size_t last, std::size_t machines) {
     return entries_[(first * layers_ + last) * machines_ + machines - 1];
@@ -49,8 +49,10 @@ class Tables {
     }
     std::size_t below = 1;
     for (std::size_t l = 0; l < levels.size(); ++l) {
-      levels_.emplace_back(count_, levels[l]);
-      fill(l, below, l + 1 == levels.size() ? 1 : count_);
+      // Only the whole chain matters at the top.
+      const std::size_t firsts = l + 1 == levels.size() ? 1 : count_;
+      levels_.emplace_back(firsts, count_, levels[l]);
+      fill(l, below, firsts);
       below *= static_cast<std::size_t>(levels[l].machines);
     }
   }
