@@ -8,6 +8,8 @@
 #include <limits>
 #include <map>
 
+#include "tests/support/seeded_properties.h"
+
 namespace pluto {
 namespace {
 

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "tests/support/seeded_properties.h"
+
 namespace pluto {
 namespace {
 
