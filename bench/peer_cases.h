@@ -17,8 +17,6 @@ struct PeerCase {
   double their_objective = 0;  ///< ... and they; less is better
   std::string unit;            ///< of the objective
   std::string note;
-  /// Ours may be better by no more than this part for the reason in `note`; never worse.
-  double better_by = 0;
 };
 
 /// Narayanan et al. 2019: stages of DenseNet-121 on 4 machines of 4 GPUs. `folder`: data/measured.

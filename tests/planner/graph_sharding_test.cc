@@ -127,6 +127,38 @@ TEST(ChooseShardings, SolvesALongResidualNetworkAndBeatsEachOnItsOwn) {
   }
 }
 
+/// Krizhevsky 2014 ("One weird trick"): convolutions hold few parameters and large activations,
+/// fully connected layers the other way round. AlexNet at 128 samples per worker on 8 workers.
+TEST(ChooseShardings, SplitTheBatchOfConvolutionsAndTheWeightsOfFullyConnectedLayers) {
+  struct Layer {
+    double parameters, output;  // numbers; output of one sample
+  };
+  const std::vector<Layer> layers{{34944, 69984},   {614656, 43264}, {885120, 64896},
+                                  {1327488, 64896}, {884992, 9216},  {37752832, 4096},
+                                  {16781312, 4096}, {4097000, 1000}};
+  constexpr double kWorkers = 8, kBatch = 128, kBandwidth = 1e9 / 4;  // numbers a second
+  // 0: the batch is split, gradients are summed; 1: the weights are, every worker needs the whole
+  // batch of its input and gives its part of the output to all.
+  Ops ops;
+  double input = 150528;
+  for (const Layer& layer : layers) {
+    const double sync = 2 * (kWorkers - 1) / kWorkers * layer.parameters / kBandwidth;
+    const double gather = 2 * (kWorkers - 1) * kBatch * input / kBandwidth;
+    ops.push_back({Seconds(sync), Seconds(gather)});
+    input = layer.output;
+  }
+  Edges edges;
+  for (std::size_t o = 0; o + 1 < ops.size(); ++o) {
+    edges.push_back(
+        edge(ops, o, o + 1, [](std::size_t i, std::size_t j) { return i == j ? 0.0 : 1e-4; }));
+  }
+  const auto found = choose_shardings(ops, edges);
+  ASSERT_TRUE(found.ok());
+  EXPECT_THAT(found->choice, ElementsAre(0, 0, 0, 0, 0, 1, 1, 0));
+  EXPECT_LT(found->total.value(),
+            0.6 * total_of(ops, edges, std::vector<std::size_t>(ops.size(), 0)));
+}
+
 TEST(ChooseShardings, JoinsEdgesBetweenTheSameOps) {
   const Ops ops{{Seconds(0), Seconds(1)}, {Seconds(0), Seconds(0)}};
   const auto apart = [](std::size_t i, std::size_t j) { return i == j ? 0.0 : 3.0; };
