@@ -265,6 +265,7 @@ Relaxation relax(const Chain& chain, Bytes limit) {
   const auto visit = [&](double price) {
     result.bounds.push_back(bound_at(chain, price));
     if (result.bounds.size() > kBounds) result.bounds.erase(result.bounds.begin());
+    if (!(result.bounds.back().least < kNever)) return true;  // nothing is lawful
     LayerStrategies found = relaxed(chain, result.bounds.back());
     if (found.memory > limit) {
       fast = std::move(found);
@@ -274,8 +275,7 @@ Relaxation relax(const Chain& chain, Bytes limit) {
     small = std::move(found);
     return true;
   };
-  const auto lawful = [&] { return result.bounds.back().least < kNever; };
-  if (visit(0.0) || !lawful() || !visit(kHighest)) return result;
+  if (visit(0.0) || !visit(kHighest)) return result;
   result.bounds.clear();
   double last = -1;
   for (int i = 0; i < kCrossings && small.memory < fast.memory; ++i) {

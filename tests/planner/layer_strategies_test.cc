@@ -122,6 +122,15 @@ RC_GTEST_PROP(StrategyFront, HoldsAllThatIsNotDominated, ()) {
   }
 }
 
+TEST(ChooseStrategies, HasNoAnswerWhereNoneCanMeet) {
+  LayerRun run;
+  run.count = 2;
+  run.choices = {{Seconds(1), Bytes(1)}};
+  run.between = {{Seconds(kNever)}};
+  EXPECT_FALSE(choose_strategies(std::vector{run}, Bytes(10))->has_value());
+  EXPECT_TRUE(strategy_front(std::vector{run}, Bytes(10))->empty());
+}
+
 TEST(ChooseStrategies, UsesTheLastByte) {
   // A grid of 1 MB rounds three layers of 1.1 MB up to 6 MB, and would find nothing in 3.3 MB.
   LayerRun run;
