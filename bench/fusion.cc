@@ -24,8 +24,8 @@ namespace pluto {
 namespace {
 
 constexpr int kTurns = 15;
-// A smaller difference is noise.
-constexpr double kSeen = 0.03;
+// A smaller difference is noise: where operands lie alone makes some percent.
+constexpr double kSeen = 0.1;
 
 /// x -> what is to be merged -> mean of squares.
 class Chain {
