@@ -100,7 +100,7 @@ Value search_value(const Searched& s) {
 }
 
 Result<int> run_search(Session& session, const SearchOptions& options) {
-  PLUTO_ASSIGN(JobContext context, load_job(options));
+  PLUTO_ASSIGN(JobContext context, load_job(session, options));
   if (context.job.strategy.any() || context.job.strategy.nodes) {
     return unsupported(
         "--fix: search plans data parallelism over ranks; what else spreads a model "
