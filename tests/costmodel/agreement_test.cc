@@ -18,8 +18,7 @@ namespace pluto {
 namespace {
 
 const std::string kData = std::string(PLUTO_SOURCE_DIR) + "/data";
-// The vocabulary is small: the lowering computes the output layer on every tensor rank, the closed
-// form splits it.
+// The tensor ranks divide the vocabulary: both split the output layer.
 constexpr int kLayers = 8, kHidden = 4096, kHeads = 32, kSequence = 2048, kVocabulary = 2048;
 
 ModelGraph gpt() {
