@@ -105,6 +105,7 @@ TEST(ClusterTest, GroupsOfNodesAddUp) {
 TEST(ClusterTest, SpotNodesCostTheirSpotPriceWhereThereIsOne) {
   ClusterSpec cluster = mixed();
   cluster.instance.spot_price = DollarsPerHour(0.25);
+  cluster.more.front().instance.spot_price.reset();
   const double on_demand = cluster.price().value();
   cluster.market = Market::kSpot;
   EXPECT_NEAR(cluster.price().value(), 0.25 * cluster.nodes + 1.5, 1e-12);
