@@ -82,6 +82,10 @@ Result<void> apply_choice(TrainingJob& job, const Setting& setting) {
     job.instances = {setting.value};
     return {};
   }
+  if (setting.key == "spot") {
+    PLUTO_ASSIGN_AT("spot", job.spot, parse_spot_use(setting.value));
+    return {};
+  }
   if (setting.key == "learning_rate") {
     const auto rate = parse_number(setting.value);
     if (!rate || *rate <= 0) return setting.wrong("a positive number", "0.1");
@@ -118,6 +122,7 @@ constexpr Key kKeys[] = {{"ranks", apply_size},
                          {"attention", apply_strategy},
                          {"sync", apply_choice},
                          {"instance", apply_choice},
+                         {"spot", apply_choice},
                          {"learning_rate", apply_choice}};
 
 }  // namespace

@@ -208,12 +208,14 @@ void set_spot_run(const Plan& plan, const Parts& parts, const Bill& bill, const 
     in_budget += cheap ? 1 : 0;
     in_both += fast && cheap ? 1 : 0;
   }
-  const auto at = [](const std::vector<double>& values, auto make) {
-    return Interval<decltype(make(0.0))>{make(quantile(values, 0.1)), make(quantile(values, 0.5)),
-                                         make(quantile(values, 0.9))};
+  std::ranges::sort(times);
+  std::ranges::sort(prices);
+  const auto at = [](const std::vector<double>& sorted, double q) {
+    return sorted[static_cast<std::size_t>(q * static_cast<double>(sorted.size()))];
   };
-  prediction.time_to_target = at(times, [](double value) { return Seconds(value); });
-  prediction.price = at(prices, [](double value) { return Dollars(value); });
+  prediction.time_to_target = {Seconds(at(times, 0.1)), Seconds(at(times, 0.5)),
+                               Seconds(at(times, 0.9))};
+  prediction.price = {Dollars(at(prices, 0.1)), Dollars(at(prices, 0.5)), Dollars(at(prices, 0.9))};
   const double runs = static_cast<double>(outcomes.size());
   if (plan.deadline) prediction.p_deadline = in_time / runs;
   if (plan.budget) prediction.p_budget = in_budget / runs;

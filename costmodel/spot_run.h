@@ -46,7 +46,9 @@ struct RunOutcome {
   Dollars price;  ///< of all nodes
 };
 
-/// Equally probable runs.
+inline constexpr int kSpotRuns = 1024;
+
+/// kSpotRuns equally probable runs.
 ///
 /// Formula: work W = work exp(spread z); segments of `interval` c are repeated when an
 ///   interruption, exponential with mean M, comes first: the number of interruptions is negative
@@ -63,6 +65,6 @@ struct RunOutcome {
 ///   scarcity. Calibrated by: nothing yet.
 /// Draws are a Halton sequence, so the answer is the same each time. Test:
 ///   costmodel/spot_run_test.cc simulates the policy event by event.
-std::vector<RunOutcome> spot_outcomes(const SpotRun& run, int draws = 1024);
+std::vector<RunOutcome> spot_outcomes(const SpotRun& run);
 
 }  // namespace pluto

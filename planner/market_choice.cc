@@ -60,9 +60,9 @@ std::vector<RankedPlan> in_each_market(const TrainingJob& job, const RankedPlan&
   return plans;
 }
 
-RankedPlan on_best_market(const TrainingJob& job, const RankedPlan& ranked) {
+std::optional<RankedPlan> on_best_market(const TrainingJob& job, const RankedPlan& ranked) {
   std::vector<RankedPlan> plans = in_each_market(job, ranked);
-  if (plans.empty()) return ranked;
+  if (plans.empty()) return std::nullopt;
   return std::move(*std::ranges::min_element(
       plans, [&](const RankedPlan& a, const RankedPlan& b) { return preferred(job, a, b); }));
 }

@@ -1,6 +1,7 @@
 #pragma once
 // The same plan on demand and on spot nodes.
 
+#include <optional>
 #include <vector>
 
 #include "planner/planner.h"
@@ -22,8 +23,8 @@ bool offered_on_spot(const ClusterSpec& cluster);
 /// another plan. Test: planner/market_choice_test.cc.
 std::vector<RankedPlan> in_each_market(const TrainingJob& job, const RankedPlan& ranked);
 
-/// The best of them by better(), those that meet the limits first; `ranked` itself when there is
-/// none.
-RankedPlan on_best_market(const TrainingJob& job, const RankedPlan& ranked);
+/// The best of them: those that meet the limits by better(), else the most probable to. nullopt
+/// when there is none.
+std::optional<RankedPlan> on_best_market(const TrainingJob& job, const RankedPlan& ranked);
 
 }  // namespace pluto

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "planner/bounds.h"
+#include "planner/market_choice.h"
 #include "planner/ranking.h"
 #include "planner/space.h"
 #include "planner/sync_choice.h"
@@ -158,7 +159,8 @@ class Search {
   Result<void> conclude() {
     std::vector<RankedPlan> all;
     for (auto& plan : best_) {
-      if (plan) all.push_back(std::move(*plan));
+      if (!plan) continue;
+      if (auto best = on_best_market(job_, *plan)) all.push_back(std::move(*best));
     }
     const auto misses = std::stable_partition(
         all.begin(), all.end(), [](const RankedPlan& plan) { return plan.meets_limits; });

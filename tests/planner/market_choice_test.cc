@@ -52,6 +52,7 @@ TEST(MarketChoiceTest, TheJobSaysWhichMarkets) {
   EXPECT_EQ(in_each_market(job, ranked)[0].plan.cluster.market, Market::kSpot);
   ranked.plan.cluster.instance.spot_price.reset();
   EXPECT_TRUE(in_each_market(job, ranked).empty());
+  EXPECT_FALSE(on_best_market(job, ranked).has_value());
   EXPECT_FALSE(offered_on_spot(ranked.plan.cluster));
 }
 
@@ -69,12 +70,12 @@ TEST(MarketChoiceTest, PlansStayLawful) {
 TEST(MarketChoiceTest, LongDeadlinesAreForSpotShortOnesAreNot) {
   RankedPlan ranked = ten_hours();
   TrainingJob job = limited(ranked, 100, 1000);
-  RankedPlan best = on_best_market(job, ranked);
+  RankedPlan best = *on_best_market(job, ranked);
   EXPECT_TRUE(best.meets_limits);
   EXPECT_EQ(best.plan.cluster.market, Market::kSpot);
   EXPECT_EQ(best.plan.on_demand_after, std::nullopt);
   job = limited(ranked, 11.5, 1000);
-  best = on_best_market(job, ranked);
+  best = *on_best_market(job, ranked);
   EXPECT_TRUE(best.meets_limits);
   EXPECT_EQ(best.plan.cluster.market, Market::kOnDemand);
 }
@@ -89,13 +90,13 @@ TEST(MarketChoiceTest, BetweenThemTheRunMovesAndIsCheaperThanOnDemand) {
   ASSERT_TRUE(plans[2].plan.on_demand_after.has_value());
   EXPECT_TRUE(plans[2].meets_limits);
   EXPECT_LT(plans[2].prediction.price.p50, plans[0].prediction.price.p50 * 0.9);
-  EXPECT_EQ(on_best_market(job, ranked).plan, plans[2].plan);
+  EXPECT_EQ(on_best_market(job, ranked)->plan, plans[2].plan);
 }
 
 TEST(MarketChoiceTest, WhatFitsNothingIsTheMostProbable) {
   RankedPlan ranked = ten_hours();
   const TrainingJob job = limited(ranked, 9, 1000);
-  const RankedPlan best = on_best_market(job, ranked);
+  const RankedPlan best = *on_best_market(job, ranked);
   EXPECT_FALSE(best.meets_limits);
   for (const RankedPlan& one : in_each_market(job, ranked)) {
     EXPECT_GE(probability_of(best.prediction), probability_of(one.prediction));
