@@ -14,7 +14,8 @@ class App;
 namespace pluto {
 
 struct SearchOptions {
-  std::string job, budget, deadline, minimize, output, time_limit = "30s";
+  std::string job, budget, deadline, minimize, output, gpus, time_limit = "30s";
+  bool pareto = false;
   std::string spot;                       ///< auto, never, only; empty: the job's
   std::string prices, provider = "user";  ///< a price list beside the catalog's, and its prefix
   std::optional<double> confidence;
@@ -32,13 +33,21 @@ Result<Catalog> load_catalog(const Session& session, const SearchOptions& option
 /// The job file under the flags, by the same rules.
 Result<JobContext> load_job(const SearchOptions& options);
 
+/// The GPU instances a job names, with what is known of steps of transformers there; empty when it
+/// names another place as well.
+Result<std::vector<TransformerPlace>> transformer_places(const Session& session,
+                                                         const TrainingJob& job,
+                                                         const Catalog& catalog);
+
 struct Searched {
   JobContext context;
   SearchResult result;
-  Costs costs;
+  Costs costs;                            ///< of the simulator
+  std::optional<TransformerShape> shape;  ///< set: priced by the closed form of transformers
 };
 
-/// Searches data-parallel plans. An interrupt ends it early with what it has.
+/// Searches: transformers on GPUs over all layouts by the closed form, all else over data-parallel
+/// plans by the simulator. An interrupt ends it early with what it has.
 Result<Searched> search_job(Session& session, const SearchOptions& options, JobContext context);
 /// Whether an interrupt ended a search.
 bool was_interrupted();

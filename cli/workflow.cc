@@ -132,11 +132,13 @@ Result<std::vector<Candidate>> candidates(const TrainingJob& job, const Host& ho
       all.push_back({host.instance, host.max_ranks, host.threads_per_rank, kHostBackend});
       continue;
     }
-    PLUTO_ASSIGN(const InstanceType instance, catalog.instance(name));
+    PLUTO_ASSIGN(const auto instances, catalog.instances_like(name));
     constexpr int kDefaultMaxRanks = 64;
     const int ranks = job.ranks.value_or(job.max_ranks.value_or(kDefaultMaxRanks));
-    all.push_back({instance, ranks, 1,
-                   instance.node.device.kind == DeviceKind::kGpu ? "cuda" : kHostBackend});
+    for (const InstanceType& instance : instances) {
+      all.push_back({instance, ranks, 1,
+                     instance.node.device.kind == DeviceKind::kGpu ? "cuda" : kHostBackend});
+    }
   }
   return all;
 }

@@ -11,12 +11,16 @@ namespace {
 constexpr double kStepNoise = 0.02;
 constexpr double kSmallChange = 0.01;  // of ln(layer), for the derivative
 
-TransformerStep step_with(double factor, const TransformerShape& shape, const TransformerPlan& plan,
-                          const ClusterSpec& cluster, const TransformerCosts& costs) {
-  TransformerLayerCost layer = layer_cost(shape, plan, cluster, costs);
+TransformerLayerCost times(double factor, TransformerLayerCost layer) {
   layer.forward *= factor;
   layer.backward *= factor;
   layer.tensor_comm *= factor;
+  return layer;
+}
+
+TransformerStep step_with(double factor, const TransformerShape& shape, const TransformerPlan& plan,
+                          const ClusterSpec& cluster, const TransformerCosts& costs) {
+  const auto layer = times(factor, layer_cost(shape, plan, cluster, costs));
   return predict_transformer(layer, shape, plan, cluster, costs);
 }
 
@@ -69,6 +73,13 @@ double LayerFactors::of(const TransformerShape& shape, const TransformerPlan& pl
   if (factors_.empty()) return 1;
   const auto found = factors_.find(layer_kernels(shape, plan));
   return found == factors_.end() ? 1 : found->second;
+}
+
+TransformerLayerCost measured_layer_cost(const TransformerShape& shape,
+                                         const TransformerPlan& plan, const ClusterSpec& cluster,
+                                         const TransformerCosts& costs,
+                                         const LayerFactors& factors) {
+  return times(factors.of(shape, plan), layer_cost(shape, plan, cluster, costs));
 }
 
 TransformerStep predict_measured_layers(const TransformerShape& shape, const TransformerPlan& plan,

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "costmodel/transformer_calibration.h"
+#include "costmodel/transformer.h"
 #include "costmodel/transformer_costs.h"
 
 namespace pluto {
@@ -37,6 +38,12 @@ class LayerFactors {
   std::map<std::string, double> factors_;
 };
 
+/// layer_cost(), the layer times its factor: what a search keeps from plan to plan. Precondition:
+/// as layer_cost().
+TransformerLayerCost measured_layer_cost(const TransformerShape& shape,
+                                         const TransformerPlan& plan, const ClusterSpec& cluster,
+                                         const TransformerCosts& costs,
+                                         const LayerFactors& factors);
 /// As predict_transformer(), the layer times its factor. Precondition: check(shape, plan), a
 /// cluster that is large enough and has the precision.
 TransformerStep predict_measured_layers(const TransformerShape& shape, const TransformerPlan& plan,

@@ -217,6 +217,7 @@ Result<void> read_sync(ObjectReader& reader, TrainingJob& job) {
 Result<void> read_cluster(ObjectReader& reader, TrainingJob& job) {
   PLUTO_ASSIGN(job.instances, read_words(reader, "instances", job.instances));
   PLUTO_ASSIGN(job.ranks, optional_int(reader, "ranks"));
+  PLUTO_ASSIGN(job.min_ranks, optional_int(reader, "min_ranks"));
   PLUTO_ASSIGN(job.max_ranks, optional_int(reader, "max_ranks"));
   PLUTO_ASSIGN(const std::optional<double> price, reader.optional_number("local_price_per_hour"));
   if (price) job.local_price = DollarsPerHour(*price);

@@ -123,7 +123,8 @@ struct TrainingJob {
                                           SyncMethod::kSufficientFactor};
   // Where: instance names of the catalog; "local" is this machine.
   std::vector<std::string> instances = {"local"};
-  std::optional<int> ranks;  ///< fixed; unset: chosen in [1, max_ranks]
+  std::optional<int> ranks;  ///< fixed; unset: chosen in [min_ranks, max_ranks]
+  std::optional<int> min_ranks;  ///< of a choice
   std::optional<int> max_ranks;
   std::optional<DollarsPerHour> local_price;  ///< price of one hour of "local"
   SpotUse spot = SpotUse::kAuto;

@@ -155,6 +155,16 @@ Verdict check_cluster(const TrainingJob& job) {
   };
   PLUTO_REFUSE(at_least_one("cluster.ranks", ranks(job.ranks), "for example ranks: 2"));
   PLUTO_REFUSE(at_least_one("cluster.max_ranks", ranks(job.max_ranks), "for example max_ranks: 8"));
+  PLUTO_REFUSE(at_least_one("cluster.min_ranks", ranks(job.min_ranks), "for example min_ranks: 4"));
+  if (job.ranks && job.min_ranks) {
+    return Finding{"cluster.min_ranks", "has no meaning beside a fixed number of ranks",
+                   "remove ranks or min_ranks"};
+  }
+  if (job.min_ranks && job.max_ranks && *job.min_ranks > *job.max_ranks) {
+    return Finding{"cluster.min_ranks",
+                   fmt::format("is {}, above max_ranks = {}", *job.min_ranks, *job.max_ranks),
+                   "lower min_ranks"};
+  }
   if (job.ranks && job.max_ranks) {
     return Finding{"cluster.max_ranks", "has no meaning beside a fixed number of ranks",
                    "remove ranks or max_ranks"};

@@ -35,6 +35,13 @@ bool offered_on_spot(const ClusterSpec& cluster) {
          });
 }
 
+DollarsPerHour least_price(const TrainingJob& job, const ClusterSpec& cluster) {
+  ClusterSpec spot = cluster;
+  spot.market = Market::kSpot;
+  if (job.spot == SpotUse::kNever || !offered_on_spot(cluster)) return cluster.price();
+  return job.spot == SpotUse::kOnly ? spot.price() : std::min(cluster.price(), spot.price());
+}
+
 std::vector<RankedPlan> in_each_market(const TrainingJob& job, const RankedPlan& ranked) {
   std::vector<RankedPlan> plans;
   RankedPlan one = ranked;

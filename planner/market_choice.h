@@ -11,6 +11,9 @@ namespace pluto {
 /// Whether every node of the cluster is sold on spot and it is known how it is taken back.
 bool offered_on_spot(const ClusterSpec& cluster);
 
+/// The lowest price an hour that any of the markets the job allows can have: what bounds use.
+DollarsPerHour least_price(const TrainingJob& job, const ClusterSpec& cluster);
+
 /// The plan on the markets that the job allows and its nodes are offered on, priced again by
 /// set_run(): no step is simulated. In this order:
 ///   on demand, as given (cluster.market on_demand), unless the job says spot: only;

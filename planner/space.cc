@@ -109,7 +109,7 @@ Result<Space> enumerate(const TrainingJob& job, std::int64_t dataset_samples,
     for (std::size_t c = 0; c < candidates.size(); ++c) {
       const int limit =
           std::min(candidates[c].max_ranks, job.max_ranks.value_or(candidates[c].max_ranks));
-      const int first = job.ranks.value_or(1);
+      const int first = job.ranks.value_or(job.min_ranks.value_or(1));
       const int last = job.ranks ? std::min(*job.ranks, candidates[c].max_ranks) : limit;
       for (int ranks = first; ranks <= last; ++ranks) {
         if (ranks > 1 && !can_synchronise(job)) break;

@@ -56,6 +56,21 @@ TEST(MarketChoiceTest, TheJobSaysWhichMarkets) {
   EXPECT_FALSE(offered_on_spot(ranked.plan.cluster));
 }
 
+TEST(MarketChoiceTest, NoMarketIsCheaperThanTheBound) {
+  RankedPlan ranked = ten_hours();
+  TrainingJob job;
+  EXPECT_EQ(least_price(job, ranked.plan.cluster), DollarsPerHour(6));
+  const Seconds least = ranked.prediction.step_time.p50 * static_cast<double>(ranked.plan.steps);
+  for (const RankedPlan& one : in_each_market(job, ranked)) {
+    EXPECT_GE(one.prediction.price.p50, least_price(job, ranked.plan.cluster) * least);
+  }
+  job.spot = SpotUse::kNever;
+  EXPECT_EQ(least_price(job, ranked.plan.cluster), DollarsPerHour(20));
+  job.spot = SpotUse::kAuto;
+  ranked.plan.cluster.instance.rental.reset();
+  EXPECT_EQ(least_price(job, ranked.plan.cluster), DollarsPerHour(20));
+}
+
 TEST(MarketChoiceTest, PlansStayLawful) {
   RankedPlan ranked = ten_hours();
   const TrainingJob job = limited(ranked, 16, 500);
