@@ -12,12 +12,16 @@ namespace {
 
 bool offered(const InstanceType& instance) { return instance.spot_price && instance.rental; }
 
-RankedPlan priced(const TrainingJob& job, RankedPlan ranked) {
-  set_run(ranked.plan, ranked.prediction);
+RankedPlan judged(const TrainingJob& job, RankedPlan ranked) {
   ranked.meets_limits = meets_deadline(job, ranked.prediction) &&
                         meets_budget(job, ranked.prediction) &&
                         fits_memory(ranked.plan, ranked.prediction);
   return ranked;
+}
+
+RankedPlan priced(const TrainingJob& job, RankedPlan ranked) {
+  set_run(ranked.plan, ranked.prediction);
+  return judged(job, std::move(ranked));
 }
 
 /// Those that meet the limits by the objective, before all others by how probable that is.
@@ -45,9 +49,10 @@ DollarsPerHour least_price(const TrainingJob& job, const ClusterSpec& cluster) {
 std::vector<RankedPlan> in_each_market(const TrainingJob& job, const RankedPlan& ranked) {
   std::vector<RankedPlan> plans;
   RankedPlan one = ranked;
+  const bool given = one.plan.cluster.market == Market::kOnDemand;
   one.plan.cluster.market = Market::kOnDemand;
   one.plan.on_demand_after.reset();
-  if (job.spot != SpotUse::kOnly) plans.push_back(priced(job, one));
+  if (job.spot != SpotUse::kOnly) plans.push_back(given ? judged(job, one) : priced(job, one));
   if (job.spot == SpotUse::kNever || !offered_on_spot(one.plan.cluster)) return plans;
 
   one.plan.cluster.market = Market::kSpot;
