@@ -182,7 +182,7 @@ TEST_F(RunCost, TheMoveToOnDemandMeetsDeadlinesThatSpotMisses) {
   EXPECT_GT(*prediction.p_deadline, *alone.p_deadline + 0.1);
   EXPECT_GT(prediction.price.p50, alone.price.p50);
   EXPECT_LT(prediction.time_to_target.p90, alone.time_to_target.p90);
-  EXPECT_THAT(prediction.assumptions, Contains(HasSubstr("not done after 30m moves")));
+  EXPECT_THAT(prediction.assumptions, Contains(HasSubstr("not done after 30m00s moves")));
 }
 
 TEST_F(RunCost, BothLimitsAreCountedTogetherOnSpot) {
