@@ -35,6 +35,7 @@ class Search {
     if (!stopped_ && !any_meets_limits()) PLUTO_TRY(evaluate(true));
     if (want_front) PLUTO_TRY(complete_front());
     PLUTO_TRY(conclude(want_front));
+    finish_all();
     return std::move(result_);
   }
 
@@ -197,6 +198,16 @@ class Search {
                          fits_memory(plain.plan, plain.prediction);
     prefer_plain();
     return {};
+  }
+
+  void finish_all() {
+    for (auto* plans : {&result_.ranked, &result_.front}) {
+      for (auto& one : *plans) space_.finish(one.plan);
+    }
+    for (auto* one : {&result_.baseline, &result_.nearest_by_budget, &result_.nearest_by_deadline,
+                      &result_.nearest_by_confidence}) {
+      if (*one) space_.finish((*one)->plan);
+    }
   }
 
   /// What gains less than predictions can tell apart is not worth another plan each time something

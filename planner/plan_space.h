@@ -41,6 +41,9 @@ class PlanSpace {
   /// Of plans that do not fit, the one that misses by least; nullopt for a space without cells.
   virtual Result<std::optional<RankedPlan>> lightest(const std::function<bool()>& stop) = 0;
 
+  /// Adds to a plan that will be returned what its price does not depend on.
+  virtual void finish(Plan& plan) const { (void)plan; }
+
   virtual std::int64_t evaluated() const = 0;  ///< plans priced so far
   /// Counted so far: memory by configurations that were looked at, divisibility as in Rejections.
   virtual Rejections rejections() const = 0;

@@ -31,6 +31,7 @@ TrainingJob limited(RankedPlan& ranked, double hours, double dollars) {
   TrainingJob job;
   job.deadline = ranked.plan.deadline = Seconds(hours * 3600);
   job.budget = ranked.plan.budget = Dollars(dollars);
+  set_run(ranked.plan, ranked.prediction);
   return job;
 }
 
