@@ -102,6 +102,7 @@ TEST_F(GpuSearch, ResNet50StaysDataParallel) {
 TEST_F(GpuSearch, SlowEthernetPicksFewNodes) {
   place = candidate("gpu", 32, 1.0, 1, 5e-5, 0.117e9);
   place.backend = "cuda";
+  costs.op_seconds = [](const OpSignature& op) { return 1e-6 + op_work(op).flops.value() / 1e13; };
   job.max_ranks = 32;
   job.micro_batch = 16;
   const auto result = search(job, *build_model("resnet50"), 512, {place}, costs, {});
