@@ -132,7 +132,8 @@ Result<ScoredStep> predict_run(const ReportedRun& run, StepPredictor& predictor)
   }
   const double evaluation = run.evaluated_samples / last_batch * forward.value();
   const double spread = time > 0 ? doubt / time : 0;
-  return ScoredStep{time + evaluation, run.time.value(), std::hypot(spread, kRunSpread)};
+  return ScoredStep{time + evaluation, run.time.value(),
+                    std::hypot(spread, kRunSpread, kUnseenSystem)};
 }
 
 const std::vector<std::string>& run_families() {

@@ -77,7 +77,7 @@ TEST_F(RunValidation, ARunIsItsPhasesAndEvaluations) {
   const auto step = predictor->predict(row);
   ASSERT_TRUE(step.ok());
   EXPECT_NEAR(times[0].predicted, 20 * step->step().value(), 1e-9);
-  EXPECT_NEAR(times[0].spread, std::hypot(step->spread, kRunSpread), 1e-12);
+  EXPECT_NEAR(times[0].spread, std::hypot(step->spread, kRunSpread, kUnseenSystem), 1e-12);
   EXPECT_NEAR(times[1].predicted, 50 * step->step().value(), 1e-9);
   EXPECT_NEAR(times[2].predicted - times[0].predicted, 30 * step->compute.value() / 3, 1e-9);
 }
