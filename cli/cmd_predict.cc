@@ -259,7 +259,7 @@ Result<int> predict_simulated(Session& session, const SearchOptions& options, Jo
 }
 
 Result<int> run_predict(Session& session, const SearchOptions& options) {
-  PLUTO_ASSIGN(JobContext context, load_job(options));
+  PLUTO_ASSIGN(JobContext context, load_job(session, options));
   // One configuration has one market: on demand unless spot is asked for.
   if (context.job.spot == SpotUse::kAuto) context.job.spot = SpotUse::kNever;
   PLUTO_ASSIGN(const Catalog catalog, load_catalog(session, options));
