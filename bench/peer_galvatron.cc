@@ -312,9 +312,11 @@ Result<std::vector<PeerCase>> galvatron_cases(const std::string& folder) {
     bool round_up;
     double their_seconds, their_step;
   };
-  // Their answers: its search at cea12ffb14 with SEQ_LENGTH=2048 and time_profile_mode=static.
-  constexpr Case kCases[] = {
-      {38, true, 272, 3.871011047614889}, {38, false, 272, 3.871011047614889}, {30, true, 0, 0}};
+  // Their answers: its search at cea12ffb14 with SEQ_LENGTH=2048 and time_profile_mode=static; with
+  // 30 GiB its grid was filled by plain C++, which is faster than its own.
+  constexpr Case kCases[] = {{38, true, 272, 3.871011047614889},
+                             {38, false, 272, 3.871011047614889},
+                             {30, true, 77, 4.030675819780502}};
   std::vector<PeerCase> cases;
   for (const Case& given : kCases) {
     const double start = cpu_seconds();

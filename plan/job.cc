@@ -17,6 +17,9 @@ namespace {
 constexpr std::array<Word<Objective>, 3> kObjectives = {
     {{Objective::kCost, "cost"}, {Objective::kTime, "time"}, {Objective::kRisk, "risk"}}};
 
+constexpr std::array<Word<SpotUse>, 3> kSpotUses = {
+    {{SpotUse::kAuto, "auto"}, {SpotUse::kNever, "never"}, {SpotUse::kOnly, "only"}}};
+
 // Reads the section `key`, when it is there, and refuses what `read` did not ask for.
 template <class Read>
 Result<void> read_section(ObjectReader& root, std::string_view key, Read read) {
@@ -167,8 +170,43 @@ Result<void> read_batch(ObjectReader& reader, TrainingJob& job) {
   return {};
 }
 
+// "0.1;5;3.2;30;0.32": a rate, the epoch it ends at, the next rate, ...
+Result<void> read_steps(ObjectReader& reader, TrainingJob& job) {
+  PLUTO_ASSIGN(const std::optional<std::string> text, reader.optional_string("steps"));
+  if (!text) return {};
+  for (const char* key : {"peak", "schedule", "rates", "boundaries"}) {
+    if (reader.optional(key) == nullptr) continue;
+    return reader.error(key, "has no meaning beside steps", "remove one of them");
+  }
+  const std::vector<std::string> pieces = split(*text, ';');
+  constexpr const char* kExample =
+      "rates and epochs by turns, for example steps: \"0.1;30;0.01;60;0.001\"";
+  if (pieces.size() < 3) {
+    return reader.error("steps", fmt::format("\"{}\" never changes the rate", *text), kExample);
+  }
+  if (pieces.size() % 2 == 0) {
+    return reader.error("steps", fmt::format("\"{}\" ends with an epoch", *text), kExample);
+  }
+  LearningRate& rate = job.learning_rate;
+  rate.schedule = ScheduleKind::kStep;
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    const std::optional<double> number = parse_number(trim(pieces[i]));
+    if (!number) {
+      return reader.error("steps", fmt::format("entry {}: \"{}\" is no number", i + 1, pieces[i]),
+                          kExample);
+    }
+    (i % 2 == 0 ? rate.rates : job.step_epochs).push_back(*number);
+  }
+  rate.peak = rate.rates.front();
+  return {};
+}
+
 Result<void> read_learning_rate(ObjectReader& reader, TrainingJob& job) {
   LearningRate& rate = job.learning_rate;
+  PLUTO_ASSIGN(const std::optional<std::string> rule, reader.optional_string("rule"));
+  if (rule) {
+    PLUTO_ASSIGN_AT(reader.place("rule"), job.rate_rule, parse_rate_rule(*rule));
+  }
   PLUTO_ASSIGN(const std::optional<double> peak, reader.optional_number("peak"));
   PLUTO_ASSIGN(job.learning_rate_batch, reader.optional_integer("at_batch"));
   PLUTO_ASSIGN(const std::optional<std::string> schedule, reader.optional_string("schedule"));
@@ -197,6 +235,17 @@ Result<void> read_learning_rate(ObjectReader& reader, TrainingJob& job) {
   } else if (!rate.rates.empty()) {
     rate.peak = rate.rates.front();
   }
+  return read_steps(reader, job);
+}
+
+Result<void> read_convergence(ObjectReader& reader, TrainingJob& job) {
+  ConvergenceChoice& choice = job.convergence;
+  PLUTO_ASSIGN(const std::optional<std::string> source, reader.optional_string("source"));
+  choice.source = source.value_or("");
+  PLUTO_ASSIGN(choice.critical_batch, reader.optional_number("critical_batch"));
+  PLUTO_ASSIGN(choice.exponent, reader.optional_number("exponent"));
+  PLUTO_ASSIGN(choice.noise_scale, reader.optional_number("noise_scale"));
+  PLUTO_ASSIGN(choice.noise_scale_batch, reader.optional_integer("noise_scale_batch"));
   return {};
 }
 
@@ -218,6 +267,17 @@ Result<void> read_cluster(ObjectReader& reader, TrainingJob& job) {
   PLUTO_ASSIGN(job.max_ranks, optional_int(reader, "max_ranks"));
   PLUTO_ASSIGN(const std::optional<double> price, reader.optional_number("local_price_per_hour"));
   if (price) job.local_price = DollarsPerHour(*price);
+  PLUTO_ASSIGN(const std::optional<std::string> spot, reader.optional_string("spot"));
+  if (spot) {
+    PLUTO_ASSIGN_AT(reader.place("spot"), job.spot, parse_spot_use(*spot));
+  }
+  return {};
+}
+
+Result<void> read_evaluation(ObjectReader& reader, TrainingJob& job) {
+  PLUTO_ASSIGN(job.evaluation.samples, reader.integer("samples"));
+  PLUTO_ASSIGN(const std::optional<std::int64_t> every, reader.optional_integer("every"));
+  job.evaluation.every = every.value_or(0);
   return {};
 }
 
@@ -244,6 +304,12 @@ Result<void> read_limits(ObjectReader& root, TrainingJob& job, double now_utc) {
 }
 
 }  // namespace
+
+const char* to_text(SpotUse use) { return word_of(kSpotUses, use); }
+
+Result<SpotUse> parse_spot_use(std::string_view text) {
+  return parse_word(kSpotUses, "use of spot nodes", text);
+}
 
 const char* to_text(Objective objective) { return word_of(kObjectives, objective); }
 
@@ -290,10 +356,8 @@ Result<TrainingJob> job_from_value(const Value& document, const std::string& sou
   PLUTO_TRY(section("learning_rate", read_learning_rate));
   PLUTO_TRY(section("sync", read_sync));
   PLUTO_TRY(section("cluster", read_cluster));
-  PLUTO_TRY(section("convergence", [](ObjectReader& reader, TrainingJob& target) -> Result<void> {
-    PLUTO_ASSIGN(target.critical_batch, reader.optional_number("critical_batch"));
-    return {};
-  }));
+  PLUTO_TRY(section("evaluation", read_evaluation));
+  PLUTO_TRY(section("convergence", read_convergence));
   PLUTO_ASSIGN(const auto checkpoint_every, root.optional_integer("checkpoint_every"));
   job.checkpoint_every = checkpoint_every.value_or(0);
   PLUTO_ASSIGN(const std::optional<std::int64_t> seed, root.optional_integer("seed"));
@@ -319,6 +383,8 @@ Result<TrainingJob> read_job(const std::string& path, double now_utc) {
   const Value* file = document.find("model")->find("file");
   if (file != nullptr && file->is_string()) job.model.source = beside_job(job.model.source);
   if (job.data.path) job.data.path = beside_job(*job.data.path);
+  std::string& points = job.convergence.source;
+  if (points.ends_with(".csv")) points = beside_job(points);
   return job;
 }
 

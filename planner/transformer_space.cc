@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <limits>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "costmodel/transformer_layer_factor.h"
 #include "costmodel/transformer_memory.h"
 #include "costmodel/transformer_predictor.h"
+#include "planner/market_choice.h"
 #include "planner/sync_choice.h"
 #include "planner/transformer_fit.h"
 
@@ -282,7 +284,7 @@ Result<std::optional<CellBound>> TransformerSpace::bound(std::size_t index) {
   }
   const Seconds step(first->device_seconds * static_cast<double>(batch.global_batch) / cell.ranks);
   const Seconds time = step * static_cast<double>(batch.steps);
-  return std::optional(CellBound{time, cluster_of(cell).price() * time});
+  return std::optional(CellBound{time, least_price(job_, cluster_of(cell)) * time});
 }
 
 Result<RankedPlan> TransformerSpace::ranked(const Cell& cell, const TransformerPlan& used) const {
@@ -341,6 +343,37 @@ Result<std::optional<RankedPlan>> TransformerSpace::best(std::size_t index,
   if (!best) return std::optional<RankedPlan>();
   PLUTO_ASSIGN(auto one, ranked(cell, best->plan));
   return std::optional(std::move(one));
+}
+
+Result<RankedPlan> TransformerSpace::simplest(const RankedPlan& chosen) {
+  const auto cell = std::ranges::find_if(cells_, [&](const Cell& one) {
+    return one.ranks == chosen.plan.layout.ranks() &&
+           batches_[one.batch].global_batch == chosen.plan.global_batch &&
+           places_[one.place].given->candidate.instance.name == chosen.plan.cluster.instance.name;
+  });
+  if (cell == cells_.end()) return chosen;
+  const Place& place = places_[cell->place];
+  const ClusterSpec cluster = cluster_of(*cell);
+  const double limit = chosen.prediction.step_time.p50.value() * (1 + kNegligibleGain);
+  const double share = static_cast<double>(chosen.plan.global_batch) / cell->ranks;
+  const auto key = [](const TransformerPlan& plan, Seconds step) {
+    return std::tuple(plan.pipeline, plan.recompute, plan.interleave, plan.shard, step);
+  };
+  std::optional<Found> best;
+  for (const Layer& layer : place.layers) {
+    if (layer.device_seconds * share > limit) break;
+    visit_plans(*cell, layer, [&](const TransformerPlan& plan) {
+      const Seconds step =
+          predict_transformer(layer.cost, shape_, plan, cluster, place.given->evidence.costs)
+              .step();
+      if (step.value() > limit || (best && key(plan, step) >= key(best->plan, best->step))) return;
+      const auto memory = with_optimizer(fullest_stage(shape_, plan), job_.optimizer, plan);
+      if (memory.reserved() > cluster.instance.node.device.memory) return;
+      best = Found{plan, step, memory.reserved()};
+    });
+  }
+  if (!best) return chosen;
+  return ranked(*cell, best->plan);
 }
 
 Result<std::optional<RankedPlan>> TransformerSpace::plain(const RankedPlan& chosen) {

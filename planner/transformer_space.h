@@ -41,6 +41,9 @@ class TransformerSpace final : public PlanSpace {
                                          const std::function<bool()>& stop) override;
   Result<std::optional<RankedPlan>> plain(const RankedPlan& chosen) override;
   Result<std::optional<RankedPlan>> lightest(const std::function<bool()>& stop) override;
+  /// Fewest stages (whose balance and sends are known worst), then least recomputing, fewest
+  /// chunks, lowest ZeRO stage.
+  Result<RankedPlan> simplest(const RankedPlan& chosen) override;
   /// Buckets of 25 MiB on a rank, by all_reduce or sharded: the closed form prices bytes, not
   /// buckets.
   void finish(Plan& plan) const override;

@@ -20,6 +20,8 @@ TEST(ApplySettingTest, SetsWhatItNames) {
             (std::vector<SyncMethod>{SyncMethod::kAllReduce, SyncMethod::kSufficientFactor}));
   EXPECT_EQ(job.instances, std::vector<std::string>{"aws:p3.2xlarge"});
   EXPECT_EQ(job.learning_rate.peak, 0.25);
+  ASSERT_TRUE(apply_setting(job, "spot=never").ok());
+  EXPECT_EQ(job.spot, SpotUse::kNever);
 }
 
 TEST(ApplySettingTest, SetsStrategies) {
@@ -57,6 +59,18 @@ TEST(ApplySettingTest, UnknownKeysNameTheNearest) {
   }
 }
 
+TEST(ApplySettingTest, KnowledgeOfConvergenceReplacesTheJobs) {
+  TrainingJob job;
+  job.convergence.noise_scale = 5;
+  ASSERT_TRUE(apply_setting(job, "critical_batch=2000").ok());
+  EXPECT_EQ(job.convergence.critical_batch, 2000);
+  EXPECT_FALSE(job.convergence.noise_scale);
+  ASSERT_TRUE(apply_setting(job, "convergence=resnet").ok());
+  EXPECT_EQ(job.convergence, (ConvergenceChoice{"resnet", {}, {}, {}, {}}));
+  EXPECT_FALSE(apply_setting(job, "critical_batch=0").ok());
+  EXPECT_FALSE(apply_setting(job, "convergence=").ok());
+}
+
 TEST(ApplySettingTest, WhatIsFixedIsNoLongerChosenUpToAMaximum) {
   TrainingJob job;
   job.max_ranks = 8;
@@ -77,6 +91,7 @@ TEST(ApplySettingTest, RefusesWhatItCannotRead) {
                           "sync=gossip",
                           "learning_rate=0",
                           "learning_rate=fast",
+                          "spot=sometimes",
                           "colour=red",
                           "tensor=0",
                           "shard=4",

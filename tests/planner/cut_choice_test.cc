@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "costmodel/pipeline_simulator.h"
@@ -98,6 +99,34 @@ TEST(ChooseCuts, GoByTimeAndNotByWork) {
   plan.pipeline = *cuts;
   EXPECT_THAT(cuts->cuts, ElementsAre(AnyOf("relu0", "fc1")));
   EXPECT_LT(step_of(model, plan, costs), even);
+}
+
+// 1F1B keeps more micro-batches on the first stage, so memory moves the cut forward.
+TEST(ChooseCuts, FitInMemoryBeforeTheyAreFast) {
+  const ModelGraph model = testing::perceptron(std::vector<std::int64_t>(13, 32));
+  TableCosts costs;
+  costs.op_seconds = [](const OpSignature& op) { return op.kind == OpKind::kLinear ? 1.0 : 0.0; };
+  Plan plan = plan_of(model, 2, 1, 4096, 8);
+  const auto fullest = [&] {
+    const auto pipeline = lower_pipeline(model, plan);
+    EXPECT_TRUE(pipeline.ok());
+    Bytes most;
+    for (const PipelineStage& stage : pipeline->stages) {
+      most = std::max(most, stage_memory(stage, {}).total());
+    }
+    return most;
+  };
+  plan.pipeline = *choose_cuts(model, plan, costs);
+  const double fast = step_of(model, plan, costs);
+  const Bytes needed = fullest();
+  plan.cluster.instance.node.device.memory = needed - Bytes(1);
+  plan.pipeline = *choose_cuts(model, plan, costs);
+  EXPECT_LE(fullest(), plan.cluster.instance.node.device.memory);
+  EXPECT_GE(step_of(model, plan, costs), fast);
+  // Where nothing fits, the fastest is kept.
+  plan.cluster.instance.node.device.memory = Bytes(1);
+  plan.pipeline = *choose_cuts(model, plan, costs);
+  EXPECT_DOUBLE_EQ(step_of(model, plan, costs), fast);
 }
 
 TEST(ChooseCuts, LeaveOneStageUncut) {
