@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::array<Word<DeviceKind>, 2> kDeviceKinds = {
     {{DeviceKind::kCpu, "cpu"}, {DeviceKind::kGpu, "gpu"}}};
+constexpr std::array<Word<Market>, 2> kMarkets = {
+    {{Market::kOnDemand, "on_demand"}, {Market::kSpot, "spot"}}};
 
 Value to_value(const LinkSpec& link) {
   Value value = Value::object();
@@ -133,6 +135,19 @@ Result<DeviceKind> parse_device_kind(std::string_view text) {
   return parse_word(kDeviceKinds, "kind of device", text);
 }
 
+const char* to_text(Market market) { return word_of(kMarkets, market); }
+
+Result<Market> parse_market(std::string_view text) { return parse_word(kMarkets, "market", text); }
+
+DollarsPerHour ClusterSpec::price() const {
+  const auto hourly = [this](const InstanceType& type) {
+    return (market == Market::kSpot ? type.spot_price.value_or(type.price) : type.price).value();
+  };
+  double sum = hourly(instance) * nodes;
+  for (const NodeGroup& group : more) sum += hourly(group.instance) * group.nodes;
+  return DollarsPerHour(sum);
+}
+
 Value to_value(const InstanceType& instance) {
   Value node = Value::object();
   node.set("device", to_value(instance.node.device))
@@ -152,6 +167,7 @@ Value to_value(const InstanceType& instance) {
 Value to_value(const ClusterSpec& cluster) {
   Value value = Value::object();
   value.set("instance", to_value(cluster.instance)).set("nodes", cluster.nodes);
+  if (cluster.market != Market::kOnDemand) value.set("market", to_text(cluster.market));
   if (cluster.more.empty()) return value;
   Value more = Value::array();
   for (const NodeGroup& group : cluster.more) {
@@ -201,6 +217,10 @@ Result<ClusterSpec> cluster_from_value(const Value& value, const std::string& wh
   ClusterSpec cluster;
   PLUTO_ASSIGN(cluster.instance, read_member(reader, "instance", read_instance));
   PLUTO_ASSIGN(cluster.nodes, read_int(reader, "nodes"));
+  PLUTO_ASSIGN(const auto market, reader.optional_string("market"));
+  if (market) {
+    PLUTO_ASSIGN_AT(reader.place("market"), cluster.market, parse_market(*market));
+  }
   if (reader.optional("more") != nullptr) {
     PLUTO_ASSIGN(const Value::Array* more, reader.array("more"));
     for (std::size_t i = 0; i < more->size(); ++i) {

@@ -69,6 +69,11 @@ struct InstanceType {
   bool operator==(const InstanceType&) const = default;
 };
 
+/// How nodes are rented: until given back, or at a lower price until the provider takes them back.
+enum class Market : std::uint8_t { kOnDemand, kSpot };
+const char* to_text(Market market);  ///< "on_demand", "spot"
+Result<Market> parse_market(std::string_view text);
+
 /// Whole nodes of one instance type.
 struct NodeGroup {
   InstanceType instance;
@@ -82,16 +87,14 @@ struct ClusterSpec {
   InstanceType instance;
   int nodes = 1;
   std::vector<NodeGroup> more = {};  ///< nodes of other types
+  Market market = Market::kOnDemand;
   int devices() const {
     int sum = nodes * instance.node.devices;
     for (const NodeGroup& group : more) sum += group.nodes * group.instance.node.devices;
     return sum;
   }
-  DollarsPerHour price() const {
-    double sum = instance.price.value() * nodes;
-    for (const NodeGroup& group : more) sum += group.instance.price.value() * group.nodes;
-    return DollarsPerHour(sum);
-  }
+  /// Of all nodes, in `market`; an instance type without a spot price costs its price.
+  DollarsPerHour price() const;
   /// The link every collective of `ranks` ranks is bound by: intra within one node, network across.
   const LinkSpec& bottleneck(int ranks) const {
     return ranks <= instance.node.devices ? instance.node.intra : instance.node.network;

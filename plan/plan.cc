@@ -170,6 +170,7 @@ Verdict check_batch(const Plan& plan) {
                     plan.global_batch, plan.layout.data, plan.micro_batch, plan.accumulation),
         {}};
   }
+  PLUTO_REFUSE(must_not_be_negative("convergence.spread", plan.convergence.spread, {}));
   return at_least_one("steps", plan.steps);
 }
 

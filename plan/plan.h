@@ -8,10 +8,20 @@
 
 #include "base/result.h"
 #include "plan/cluster.h"
+#include "plan/evidence.h"
 #include "plan/job.h"
 #include "plan/strategy.h"
 
 namespace pluto {
+
+/// How sure Plan::steps is where the target is a state of the model, reached after a number of
+/// samples that depends on the global batch.
+struct Convergence {
+  double spread = 0;  ///< standard deviation of ln(samples to the target); 0: a stated length
+  Evidence evidence = Evidence::kMeasured;
+  std::string source;  ///< "MLPerf resnet", "noise scale at batch 256"; empty: a stated length
+  bool operator==(const Convergence&) const = default;
+};
 
 /// Invariant, checked by validate(): global_batch = layout.data * micro_batch * accumulation.
 struct Plan {
@@ -40,6 +50,7 @@ struct Plan {
   LocalSteps local;
   std::int64_t global_batch = 1, micro_batch = 1, accumulation = 1;
   std::int64_t steps = 1;  ///< optimizer steps of the whole run
+  Convergence convergence;
   OptimizerAttrs optimizer = SgdAttrs{};
   LearningRate learning_rate;       ///< already scaled to global_batch
   bool fuse = true;                 ///< run the fuse pass

@@ -134,6 +134,22 @@ Result<void> read_optimizer(ObjectReader& reader, OptimizerAttrs& optimizer) {
   return {};
 }
 
+Value convergence_value(const Convergence& convergence) {
+  Value value = Value::object();
+  value.set("spread", convergence.spread)
+      .set("evidence", to_text(convergence.evidence))
+      .set("source", convergence.source);
+  return value;
+}
+
+Result<void> read_convergence(ObjectReader& reader, Convergence& convergence) {
+  PLUTO_ASSIGN(convergence.spread, reader.number("spread"));
+  PLUTO_ASSIGN(const std::string evidence, reader.string("evidence"));
+  PLUTO_ASSIGN_AT(reader.place("evidence"), convergence.evidence, parse_evidence(evidence));
+  PLUTO_ASSIGN(convergence.source, reader.string("source"));
+  return {};
+}
+
 Result<void> read_rate(ObjectReader& reader, LearningRate& rate) {
   PLUTO_ASSIGN(rate.peak, reader.number("peak"));
   PLUTO_ASSIGN(const std::string schedule, reader.string("schedule"));
@@ -186,6 +202,9 @@ Result<void> read_plan(ObjectReader& root, Plan& plan) {
   PLUTO_ASSIGN(plan.micro_batch, root.integer("micro_batch"));
   PLUTO_ASSIGN(plan.accumulation, root.integer("accumulation"));
   PLUTO_ASSIGN(plan.steps, root.integer("steps"));
+  if (root.optional("convergence") != nullptr) {
+    PLUTO_TRY(member("convergence", read_convergence, plan.convergence));
+  }
   PLUTO_TRY(member("optimizer", read_optimizer, plan.optimizer));
   PLUTO_TRY(member("learning_rate", read_rate, plan.learning_rate));
   PLUTO_ASSIGN(plan.fuse, root.boolean("fuse"));
@@ -220,8 +239,11 @@ std::string to_json(const Plan& plan) {
   value.set("global_batch", plan.global_batch)
       .set("micro_batch", plan.micro_batch)
       .set("accumulation", plan.accumulation)
-      .set("steps", plan.steps)
-      .set("optimizer", optimizer_value(plan.optimizer))
+      .set("steps", plan.steps);
+  if (plan.convergence != Convergence{}) {
+    value.set("convergence", convergence_value(plan.convergence));
+  }
+  value.set("optimizer", optimizer_value(plan.optimizer))
       .set("learning_rate", rate_value(plan.learning_rate))
       .set("fuse", plan.fuse);
   set_synchronization(value, plan);

@@ -2,19 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <array>
-
 #include "plan/document_parts.h"
-#include "plan/words.h"
 
 namespace pluto {
 namespace {
-
-constexpr std::array<Word<Evidence>, 5> kEvidence = {{{Evidence::kMeasured, "measured"},
-                                                      {Evidence::kInterpolated, "interpolated"},
-                                                      {Evidence::kCalibrated, "calibrated"},
-                                                      {Evidence::kDatasheet, "datasheet"},
-                                                      {Evidence::kAssumed, "assumed"}}};
 
 template <class Q>
 Value interval_value(const Interval<Q>& interval) {
@@ -119,16 +110,6 @@ Result<std::optional<double>> read_probability(ObjectReader& reader, std::string
 }
 
 }  // namespace
-
-const char* to_text(Evidence evidence) { return word_of(kEvidence, evidence); }
-
-char evidence_letter(Evidence evidence) {
-  return static_cast<char>(to_text(evidence)[0] - 'a' + 'A');
-}
-
-Result<Evidence> parse_evidence(std::string_view text) {
-  return parse_word(kEvidence, "evidence", text);
-}
 
 Value to_value(const Prediction& prediction) {
   Value assumptions = Value::array();

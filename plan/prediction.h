@@ -8,16 +8,10 @@
 
 #include "base/document.h"
 #include "base/units.h"
+#include "plan/evidence.h"
 #include "plan/memory_plan.h"
 
 namespace pluto {
-
-/// How an answer is known, best first.
-enum class Evidence : std::uint8_t { kMeasured, kInterpolated, kCalibrated, kDatasheet, kAssumed };
-const char* to_text(
-    Evidence evidence);  ///< "measured", "interpolated", "calibrated", "datasheet", "assumed"
-char evidence_letter(Evidence evidence);  ///< M I C D A
-Result<Evidence> parse_evidence(std::string_view text);
 
 /// A quantity as three quantiles.
 template <class Q>

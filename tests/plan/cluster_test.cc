@@ -102,6 +102,19 @@ TEST(ClusterTest, GroupsOfNodesAddUp) {
   EXPECT_EQ(*read, cluster);
 }
 
+TEST(ClusterTest, SpotNodesCostTheirSpotPriceWhereThereIsOne) {
+  ClusterSpec cluster = mixed();
+  cluster.instance.spot_price = DollarsPerHour(0.25);
+  cluster.more.front().instance.spot_price.reset();
+  const double on_demand = cluster.price().value();
+  cluster.market = Market::kSpot;
+  EXPECT_NEAR(cluster.price().value(), 0.25 * cluster.nodes + 1.5, 1e-12);
+  EXPECT_LT(cluster.price().value(), on_demand);
+  const auto read = cluster_from_value(*parse_json(to_json(to_value(cluster)), "c.json"), "c.json");
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(*read, cluster);
+}
+
 TEST(ClusterTest, EachGroupSeesTheSlowestLinks) {
   const ClusterSpec cluster = mixed();
   const auto views = views_by_group(cluster);

@@ -43,6 +43,17 @@ TEST(PlanDocumentTest, UnsetFieldsStayUnset) {
   EXPECT_EQ(*read, plan);
 }
 
+TEST(PlanDocumentTest, ConvergenceReadsBackAndIsLeftOutOfStatedLengths) {
+  Plan plan = sample_plan();
+  EXPECT_EQ(to_json(plan).find("convergence"), std::string::npos);
+  plan.convergence = {0.25, Evidence::kAssumed, "noise scale at batch 64"};
+  const auto read = plan_from_json(to_json(plan), "plan.json");
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(*read, plan);
+  plan.convergence.spread = -1;
+  EXPECT_FALSE(plan_from_json(to_json(plan), "plan.json").ok());
+}
+
 TEST(PlanDocumentTest, EveryOptimizerReadsBack) {
   Plan plan = sample_plan();
   for (const OptimizerAttrs& optimizer :

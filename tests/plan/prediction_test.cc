@@ -11,18 +11,6 @@ namespace {
 using ::testing::HasSubstr;
 using testing::sample_prediction;
 
-constexpr Evidence kAll[] = {Evidence::kMeasured, Evidence::kInterpolated, Evidence::kCalibrated,
-                             Evidence::kDatasheet, Evidence::kAssumed};
-
-TEST(PredictionTest, EvidenceHasWordsAndLetters) {
-  std::string letters;
-  for (const Evidence evidence : kAll) {
-    EXPECT_EQ(*parse_evidence(to_text(evidence)), evidence);
-    letters += evidence_letter(evidence);
-  }
-  EXPECT_EQ(letters, "MICDA");
-}
-
 TEST(PredictionTest, JsonReadsBack) {
   for (const bool limits : {true, false}) {
     Prediction prediction = sample_prediction();
