@@ -23,49 +23,27 @@ constexpr int kDoesNotFit = 3;
 
 // --- transformers on GPUs: the closed form ---
 
-/// GPU instances of the catalog that the job names; empty when it names another place.
-Result<std::vector<Candidate>> gpu_candidates(const TrainingJob& job, const Catalog& catalog) {
-  std::vector<Candidate> places;
-  for (const std::string& name : job.instances) {
-    if (name == "local") return std::vector<Candidate>();
-    PLUTO_ASSIGN(const InstanceType instance, catalog.instance(name));
-    if (instance.node.device.kind != DeviceKind::kGpu) return std::vector<Candidate>();
-    places.push_back({instance, 1, 1, "cuda"});
-  }
-  return places;
-}
-
 struct PricedPlace {
-  Candidate place;
-  TransformerEvidence evidence;
+  TransformerPlace place;
   PricedTransformer priced;
 };
 
 Result<PricedPlace> price_at(const JobContext& context, const TransformerShape& shape,
-                             const Candidate& place, const TransformerCostTable& table,
-                             const std::vector<CalibrationPoint>& measured) {
-  PricedPlace one;
-  one.place = place;
-  PLUTO_ASSIGN(one.evidence, transformer_evidence(measured, place.instance.node.device, table));
-  PLUTO_ASSIGN(const auto plans,
-               plans_with_strategy(context.job, context.model(), context.dataset_samples, place));
-  PLUTO_ASSIGN_AT(place.instance.name, one.priced, choose_micro_batch(shape, plans, one.evidence));
+                             const TransformerPlace& place) {
+  PricedPlace one{place, {}};
+  PLUTO_ASSIGN(const auto plans, plans_with_strategy(context.job, context.model(),
+                                                     context.dataset_samples, place.candidate));
+  PLUTO_ASSIGN_AT(place.candidate.instance.name, one.priced,
+                  choose_micro_batch(shape, plans, place.evidence));
   return one;
 }
 
 /// The best place: what fits before what does not, then by what the job minimises.
-Result<PricedPlace> best_place(const Session& session, const JobContext& context,
-                               const TransformerShape& shape,
-                               const std::vector<Candidate>& places) {
-  PLUTO_ASSIGN(const auto table,
-               TransformerCostTable::load(session.data_folder + "/transformer.json"));
-  PLUTO_ASSIGN(const auto store, open_store(session));
-  PLUTO_ASSIGN(std::vector<StoredMeasurement> stored, store->measurements(std::nullopt));
-  std::vector<CalibrationPoint> measured;
-  for (StoredMeasurement& one : stored) measured.push_back({one.id, std::move(one.measurement)});
+Result<PricedPlace> best_place(const JobContext& context, const TransformerShape& shape,
+                               const std::vector<TransformerPlace>& places) {
   std::optional<PricedPlace> best;
-  for (const Candidate& place : places) {
-    PLUTO_ASSIGN(PricedPlace one, price_at(context, shape, place, table, measured));
+  for (const TransformerPlace& place : places) {
+    PLUTO_ASSIGN(PricedPlace one, price_at(context, shape, place));
     const auto score = [&](const PricedPlace& at) {
       return std::pair(!at.priced.predicted.fits,
                        score_of(context.job, at.priced.predicted.prediction));
@@ -87,13 +65,14 @@ Value nearest_value(const SearchOptions& options, const NearestFit& nearest) {
 
 Result<int> predict_closed_form(Session& session, const SearchOptions& options,
                                 const JobContext& context, const TransformerShape& shape,
-                                const std::vector<Candidate>& places) {
-  PLUTO_ASSIGN(const PricedPlace best, best_place(session, context, shape, places));
+                                const std::vector<TransformerPlace>& places) {
+  PLUTO_ASSIGN(const PricedPlace best, best_place(context, shape, places));
+  const TransformerEvidence& evidence = best.place.evidence;
   const PredictedTransformer& predicted = best.priced.predicted;
   std::optional<NearestFit> nearest;
   if (!predicted.fits) {
-    nearest = nearest_fit(context.job, shape, context.model(), context.dataset_samples, best.place,
-                          best.priced.plan, best.evidence);
+    nearest = nearest_fit(context.job, shape, context.model(), context.dataset_samples,
+                          best.place.candidate, best.priced.plan, evidence);
   }
   Terminal& terminal = *session.terminal;
   Value document = Value::object();
@@ -101,8 +80,8 @@ Result<int> predict_closed_form(Session& session, const SearchOptions& options,
       .set("priced_by", "closed form")
       .set("plan", transformer_value(best.priced))
       .set("shape", to_value(shape))
-      .set("measurements", best.evidence.points.size())
-      .set("evidence", best.evidence.basis)
+      .set("measurements", evidence.points.size())
+      .set("evidence", evidence.basis)
       .set("fits", predicted.fits)
       .set("nearest", nearest ? nearest_value(options, *nearest) : Value());
   Value held = Value::object();
@@ -124,20 +103,20 @@ Result<int> predict_closed_form(Session& session, const SearchOptions& options,
     terminal.say(fmt::format("evidence  measurements up to {} of the database",
                              predicted.prediction.watermark));
   }
-  const std::string& instance = best.place.instance.name;
+  const std::string& instance = best.place.candidate.instance.name;
   if (predicted.fits) {
-    terminal.say(best.evidence.points.empty()
+    terminal.say(evidence.points.empty()
                      ? fmt::format("next      pluto-plan calibrate --suggest 20 --instance {}     "
                                    "(short runs that make this surer)",
                                    instance)
                      : fmt::format("next      pluto-plan calibrate --device \"{}\"     (how well "
                                    "it agrees with the runs)",
-                                   best.place.instance.node.device.name));
+                                   best.place.candidate.instance.node.device.name));
     return 0;
   }
   terminal.say(fmt::format("does not fit: {} reserved, {} has {}", to_text(predicted.reserved),
-                           best.place.instance.node.device.name,
-                           to_text(best.place.instance.node.device.memory)));
+                           best.place.candidate.instance.node.device.name,
+                           to_text(best.place.candidate.instance.node.device.memory)));
   if (nearest) {
     terminal.say(fmt::format("nearest   {}: step {}, {} reserved",
                              fmt::join(nearest->settings, " "),
@@ -258,9 +237,9 @@ Result<int> predict_simulated(Session& session, const SearchOptions& options, Jo
 }
 
 Result<int> run_predict(Session& session, const SearchOptions& options) {
-  PLUTO_ASSIGN(JobContext context, load_job(options));
+  PLUTO_ASSIGN(JobContext context, load_job(session, options));
   PLUTO_ASSIGN(const Catalog catalog, Catalog::load(session.data_folder + "/catalog"));
-  PLUTO_ASSIGN(const auto places, gpu_candidates(context.job, catalog));
+  PLUTO_ASSIGN(const auto places, transformer_places(session, context.job, catalog));
   if (!places.empty()) {
     const auto shape = transformer_shape(context.model());
     if (shape.ok()) return predict_closed_form(session, options, context, *shape, places);

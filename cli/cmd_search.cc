@@ -17,7 +17,9 @@ namespace {
 constexpr int kInfeasible = 3, kInterrupted = 130;
 
 std::string work_text(const SearchResult& result) {
-  return fmt::format("{} plans costed in {}", result.evaluated, to_text(result.elapsed));
+  return fmt::format("{} plans costed in {}, {:.0f} a second", result.evaluated,
+                     to_text(result.elapsed),
+                     static_cast<double>(result.evaluated) / result.elapsed.value());
 }
 
 Value rejections_value(const Rejections& r) {
@@ -80,6 +82,8 @@ Value search_value(const Searched& s) {
   const char* ends[] = {"feasible", "infeasible", "limit_reached"};
   document.set("outcome", ends[static_cast<int>(r.termination)]);
   document.set("evaluated", r.evaluated)
+      .set("cells", r.cells)
+      .set("gap", r.gap)
       .set("seconds", r.elapsed.value())
       .set("measurements", s.costs.measurements);
   Value plans = Value::array();
@@ -100,13 +104,7 @@ Value search_value(const Searched& s) {
 }
 
 Result<int> run_search(Session& session, const SearchOptions& options) {
-  PLUTO_ASSIGN(JobContext context, load_job(options));
-  if (context.job.strategy.any() || context.job.strategy.nodes) {
-    return unsupported(
-        "--fix: search plans data parallelism over ranks; what else spreads a model "
-        "is not searched",
-        "pluto-plan predict --set prices one such plan");
-  }
+  PLUTO_ASSIGN(JobContext context, load_job(session, options));
   PLUTO_ASSIGN(Searched s, search_job(session, options, std::move(context)));
   Terminal& terminal = *session.terminal;
   SearchResult& r = s.result;
@@ -125,7 +123,9 @@ Result<int> run_search(Session& session, const SearchOptions& options) {
       "probability of meeting the limits");
   for (const std::string& line : explain(s.context.job, r)) terminal.say(line);
   if (r.termination == Termination::kLimitReached)
-    terminal.say("the search was cut short: this is the best so far");
+    terminal.say(fmt::format(
+        "the search was cut short: this is the best so far, at most {:.1f} % from the best",
+        100 * r.gap));
   if (!options.output.empty()) {
     PLUTO_TRY(write_file(options.output, to_json(r.ranked.front().plan) + "\n"));
     terminal.note(fmt::format("wrote {}", options.output));
@@ -146,8 +146,11 @@ void add_search(CLI::App& app, Session& session) {
   verb->footer(
       "Examples:\n  pluto-plan search job.yaml -o plan.json\n  pluto-plan search job.yaml --budget "
       "120 --deadline 6h --confidence 0.9\n"
-      "  pluto-plan search job.yaml --minimize time --fix ranks=2");
+      "  pluto-plan search job.yaml --minimize time --fix ranks=2\n"
+      "  pluto-plan search gpt.yaml --gpus 8..512 --fix precision=bf16");
   add_job_options(*verb, *options, "--fix");
+  verb->add_option("--gpus", options->gpus,
+                   "How many, 64 or 4..64; of any GPU instance where the job names none");
   verb->add_option("--budget", options->budget,
                    "US dollars, for the whole run (default: the job's)");
   verb->add_option("--deadline", options->deadline,

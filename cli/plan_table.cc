@@ -24,6 +24,7 @@ std::vector<std::string> row(const std::string& mark, const RankedPlan& ranked) 
           plan.cluster.instance.name,
           std::to_string(plan.cluster.nodes),
           std::to_string(plan.layout.ranks()),
+          layout_text(plan),
           batch,
           fmt::format("{:.4g}", plan.learning_rate.peak),
           sync_summary(plan),
@@ -38,6 +39,37 @@ std::vector<std::string> row(const std::string& mark, const RankedPlan& ranked) 
 }
 
 }  // namespace
+
+std::string layout_text(const Plan& plan) {
+  const Layout& layout = plan.layout;
+  std::string text = fmt::format("data {}", layout.data);
+  const auto degree = [&](const char* name, int value) {
+    if (value > 1) text += fmt::format(" {} {}", name, value);
+  };
+  degree("tensor", layout.tensor);
+  degree("pipeline", layout.pipeline);
+  degree("interleave", plan.pipeline.interleave);
+  degree("context", layout.context);
+  if (plan.sequence_parallel) text += ", sequence parallel";
+  if (plan.shard > 0) text += fmt::format(", shard {}", plan.shard);
+  if (plan.recompute != Recompute::kNone) {
+    text += fmt::format(", recompute {}", to_text(plan.recompute));
+  }
+  return text;
+}
+
+Value layout_value(const Plan& plan) {
+  Value layout = Value::object();
+  layout.set("data", plan.layout.data)
+      .set("tensor", plan.layout.tensor)
+      .set("pipeline", plan.layout.pipeline)
+      .set("context", plan.layout.context)
+      .set("interleave", plan.pipeline.interleave)
+      .set("sequence_parallel", plan.sequence_parallel)
+      .set("shard", plan.shard)
+      .set("recompute", to_text(plan.recompute));
+  return layout;
+}
 
 std::string with_p90(const Interval<Seconds>& interval) {
   return fmt::format("{} ({})", to_text(interval.p50), to_text(interval.p90));
@@ -59,7 +91,7 @@ std::string sync_summary(const Plan& plan) {
     const char* name = method == SyncMethod::kAllReduce          ? "allreduce"
                        : method == SyncMethod::kParameterServer  ? "ps"
                        : method == SyncMethod::kSufficientFactor ? "sfb"
-                                                                 : "none";
+                                                                 : to_text(method);
     text += fmt::format("{}{}({}p/{}b)", text.empty() ? "" : "+", name, count.first, count.second);
   }
   return text;
@@ -79,8 +111,8 @@ std::string evidence_summary(const Prediction& prediction) {
 
 std::vector<std::vector<std::string>> plan_rows(const std::vector<RankedPlan>& ranked,
                                                 const RankedPlan* baseline) {
-  std::vector<std::vector<std::string>> rows = {{"#", "instance", "nodes", "ranks", "batch", "lr",
-                                                 "sync", "step", "time p50 (p90)",
+  std::vector<std::vector<std::string>> rows = {{"#", "instance", "nodes", "ranks", "layout",
+                                                 "batch", "lr", "sync", "step", "time p50 (p90)",
                                                  "price p50 (p90)", "memory", "P", "evidence"}};
   for (std::size_t i = 0; i < ranked.size(); ++i)
     rows.push_back(row(fmt::format("{}{}", i == 0 ? ">" : "", i + 1), ranked[i]));
@@ -108,6 +140,7 @@ Value plan_value(const RankedPlan& ranked) {
   value.set("instance", ranked.plan.cluster.instance.name)
       .set("nodes", ranked.plan.cluster.nodes)
       .set("ranks", ranked.plan.layout.ranks());
+  value.set("layout", layout_value(ranked.plan));
   value.set("global_batch", ranked.plan.global_batch)
       .set("micro_batch", ranked.plan.micro_batch)
       .set("accumulation", ranked.plan.accumulation);

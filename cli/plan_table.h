@@ -9,6 +9,9 @@
 
 namespace pluto {
 
+/// "data 8 tensor 4 pipeline 2, shard 1, recompute full": what is not 1, none or off.
+std::string layout_text(const Plan& plan);
+Value layout_value(const Plan& plan);
 /// "2h05m (2h21m)": median and p90.
 std::string with_p90(const Interval<Seconds>& interval);
 std::string with_p90(const Interval<Dollars>& interval);

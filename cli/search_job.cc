@@ -5,11 +5,14 @@
 
 #include <CLI/CLI.hpp>
 #include <atomic>
+#include <charconv>
 #include <chrono>
 #include <cstdlib>
 
 #include "base/text.h"
 #include "cli/job_settings.h"
+#include "costmodel/transformer_graph.h"
+#include "planner/convergence_table.h"
 #include "runtime/host.h"
 
 namespace pluto {
@@ -20,6 +23,35 @@ namespace {
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
 std::atomic<bool> g_interrupted{false};
 extern "C" void note_interrupt(int) { g_interrupted = true; }
+
+/// "64" or "4..64": how many GPUs; of any instance of the catalog where the job names none.
+Result<void> apply_gpus(TrainingJob& job, const std::string& text) {
+  const auto wrong = [&] {
+    return invalid_input(fmt::format("--gpus {}: expected a number or a range", text),
+                         "for example --gpus 64, or --gpus 4..64");
+  };
+  const auto whole = [](std::string_view word) -> std::optional<int> {
+    int value = 0;
+    const auto end = std::from_chars(word.data(), word.data() + word.size(), value);
+    const bool read = end.ec == std::errc() && end.ptr == word.data() + word.size();
+    return read && value >= 1 ? std::optional(value) : std::nullopt;
+  };
+  const std::string_view all = text;
+  const std::size_t dots = all.find("..");
+  job.ranks.reset();
+  job.min_ranks.reset();
+  job.max_ranks.reset();
+  if (dots == std::string_view::npos) {
+    job.ranks = whole(all);
+    if (!job.ranks) return wrong();
+  } else {
+    job.min_ranks = whole(all.substr(0, dots));
+    job.max_ranks = whole(all.substr(dots + 2));
+    if (!job.min_ranks || !job.max_ranks || *job.min_ranks > *job.max_ranks) return wrong();
+  }
+  if (job.instances == std::vector<std::string>{"local"}) job.instances = {"*"};
+  return {};
+}
 
 /// The flags' word over the job file's, under the same rules.
 Result<void> apply_flags(TrainingJob& job, const SearchOptions& options) {
@@ -44,6 +76,7 @@ Result<void> apply_flags(TrainingJob& job, const SearchOptions& options) {
   if (options.minimize == "cost") job.minimize = Objective::kCost;
   if (options.minimize == "time") job.minimize = Objective::kTime;
   if (options.minimize == "risk") job.minimize = Objective::kRisk;
+  if (!options.gpus.empty()) PLUTO_TRY(apply_gpus(job, options.gpus));
   for (const std::string& setting : options.settings)
     PLUTO_TRY_AT(options.settings_flag, apply_setting(job, setting));
   return validate(job);
@@ -60,10 +93,39 @@ void add_job_options(CLI::App& verb, SearchOptions& options, const char* setting
       fmt::format("KEY=VALUE held fixed (repeatable): {}", fmt::join(setting_keys(), " ")));
 }
 
-Result<JobContext> load_job(const SearchOptions& options) {
+Result<JobContext> load_job(const Session& session, const SearchOptions& options) {
   PLUTO_ASSIGN(JobContext context, load_job(options.job));
   PLUTO_TRY(apply_flags(context.job, options));
+  PLUTO_ASSIGN(const auto table, load_convergence_table(session.data_folder + "/convergence.json"));
+  PLUTO_TRY_AT(options.job, look_up_convergence(context.job, table));
   return context;
+}
+
+Result<std::vector<TransformerPlace>> transformer_places(const Session& session,
+                                                         const TrainingJob& job,
+                                                         const Catalog& catalog) {
+  std::vector<TransformerPlace> places;
+  constexpr int kDefaultMaxRanks = 64;
+  for (const std::string& name : job.instances) {
+    if (name == "local") return std::vector<TransformerPlace>();
+    PLUTO_ASSIGN(const auto instances, catalog.instances_like(name));
+    for (const InstanceType& instance : instances) {
+      if (instance.node.device.kind != DeviceKind::kGpu) return std::vector<TransformerPlace>();
+      const int ranks = job.ranks.value_or(job.max_ranks.value_or(kDefaultMaxRanks));
+      places.push_back({{instance, ranks, 1, "cuda"}, {}});
+    }
+  }
+  PLUTO_ASSIGN(const auto table,
+               TransformerCostTable::load(session.data_folder + "/transformer.json"));
+  PLUTO_ASSIGN(const auto store, open_store(session));
+  PLUTO_ASSIGN(std::vector<StoredMeasurement> stored, store->measurements(std::nullopt));
+  std::vector<CalibrationPoint> measured;
+  for (StoredMeasurement& one : stored) measured.push_back({one.id, std::move(one.measurement)});
+  for (TransformerPlace& place : places) {
+    PLUTO_ASSIGN(place.evidence,
+                 transformer_evidence(measured, place.candidate.instance.node.device, table));
+  }
+  return places;
 }
 
 Result<Searched> search_job(Session& session, const SearchOptions& options, JobContext context) {
@@ -76,16 +138,32 @@ Result<Searched> search_job(Session& session, const SearchOptions& options, JobC
   Searched searched;
   searched.context = std::move(context);
   const TrainingJob& job = searched.context.job;
-  PLUTO_ASSIGN(const Host host, describe_host(job, session.data_folder));
+  const ModelGraph& model = searched.context.model();
+  const std::int64_t samples = searched.context.dataset_samples;
   PLUTO_ASSIGN(const Catalog catalog, Catalog::load(session.data_folder + "/catalog"));
-  PLUTO_ASSIGN(const auto store, open_store(session));
-  PLUTO_ASSIGN(searched.costs, load_costs(session, host, *store, job.precision, job.attention));
-  PLUTO_ASSIGN(const std::vector<Candidate> places, candidates(job, host, catalog));
+  const SearchControl control{options.pareto,
+                              [&] { return g_interrupted || elapsed() > time_limit; }};
+  const auto shape = transformer_shape(model);
+  PLUTO_ASSIGN(const auto gpus, shape.ok() ? transformer_places(session, job, catalog)
+                                           : Result(std::vector<TransformerPlace>()));
   signal(SIGINT, note_interrupt);
-  PLUTO_ASSIGN(
-      searched.result,
-      search(job, searched.context.model(), searched.context.dataset_samples, places,
-             *searched.costs.measured, [&] { return g_interrupted || elapsed() > time_limit; }));
+  if (!gpus.empty()) {
+    searched.shape = *shape;
+    PLUTO_ASSIGN(searched.result, search(job, model, *shape, samples, gpus, control));
+  } else {
+    if (job.strategy.any() || job.strategy.nodes) {
+      return unsupported(
+          "--fix: search plans data parallelism of models that are no transformers on GPUs; what "
+          "else spreads them is not searched",
+          "pluto-plan predict --set prices one such plan");
+    }
+    PLUTO_ASSIGN(const Host host, describe_host(job, session.data_folder));
+    PLUTO_ASSIGN(const auto store, open_store(session));
+    PLUTO_ASSIGN(searched.costs, load_costs(session, host, *store, job.precision, job.attention));
+    PLUTO_ASSIGN(const std::vector<Candidate> places, candidates(job, host, catalog));
+    PLUTO_ASSIGN(searched.result,
+                 search(job, model, samples, places, *searched.costs.measured, control));
+  }
   signal(SIGINT, SIG_DFL);
   searched.result.elapsed = elapsed();
   return searched;

@@ -14,7 +14,8 @@ class App;
 namespace pluto {
 
 struct SearchOptions {
-  std::string job, budget, deadline, minimize, output, time_limit = "30s";
+  std::string job, budget, deadline, minimize, output, gpus, time_limit = "30s";
+  bool pareto = false;
   std::optional<double> confidence;
   std::vector<std::string> settings;
   std::string settings_flag;  ///< how this verb calls them
@@ -24,16 +25,24 @@ struct SearchOptions {
 /// The job argument and the settings flag of a verb.
 void add_job_options(CLI::App& verb, SearchOptions& options, const char* settings_flag);
 
-/// The job file under the flags, by the same rules.
-Result<JobContext> load_job(const SearchOptions& options);
+/// The job file under the flags, by the same rules; what it says of convergence looked up.
+Result<JobContext> load_job(const Session& session, const SearchOptions& options);
+
+/// The GPU instances a job names, with what is known of steps of transformers there; empty when it
+/// names another place as well.
+Result<std::vector<TransformerPlace>> transformer_places(const Session& session,
+                                                         const TrainingJob& job,
+                                                         const Catalog& catalog);
 
 struct Searched {
   JobContext context;
   SearchResult result;
-  Costs costs;
+  Costs costs;                            ///< of the simulator
+  std::optional<TransformerShape> shape;  ///< set: priced by the closed form of transformers
 };
 
-/// Searches data-parallel plans. An interrupt ends it early with what it has.
+/// Searches: transformers on GPUs over all layouts by the closed form, all else over data-parallel
+/// plans by the simulator. An interrupt ends it early with what it has.
 Result<Searched> search_job(Session& session, const SearchOptions& options, JobContext context);
 /// Whether an interrupt ended a search.
 bool was_interrupted();

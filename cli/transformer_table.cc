@@ -19,24 +19,6 @@ std::string probability(const Prediction& p) {
 
 }  // namespace
 
-std::string layout_text(const Plan& plan) {
-  const Layout& layout = plan.layout;
-  std::string text = fmt::format("data {}", layout.data);
-  const auto degree = [&](const char* name, int value) {
-    if (value > 1) text += fmt::format(" {} {}", name, value);
-  };
-  degree("tensor", layout.tensor);
-  degree("pipeline", layout.pipeline);
-  degree("interleave", plan.pipeline.interleave);
-  degree("context", layout.context);
-  if (plan.sequence_parallel) text += ", sequence parallel";
-  if (plan.shard > 0) text += fmt::format(", shard {}", plan.shard);
-  if (plan.recompute != Recompute::kNone) {
-    text += fmt::format(", recompute {}", to_text(plan.recompute));
-  }
-  return text;
-}
-
 std::vector<std::vector<std::string>> transformer_rows(const PricedTransformer& priced) {
   const Plan& plan = priced.plan;
   const Prediction& p = priced.predicted.prediction;
@@ -68,20 +50,11 @@ std::vector<std::vector<std::string>> transformer_memory_rows(const PricedTransf
 
 Value transformer_value(const PricedTransformer& priced) {
   const Plan& plan = priced.plan;
-  Value layout = Value::object();
-  layout.set("data", plan.layout.data)
-      .set("tensor", plan.layout.tensor)
-      .set("pipeline", plan.layout.pipeline)
-      .set("context", plan.layout.context)
-      .set("interleave", plan.pipeline.interleave)
-      .set("sequence_parallel", plan.sequence_parallel)
-      .set("shard", plan.shard)
-      .set("recompute", to_text(plan.recompute));
   Value value = Value::object();
   value.set("instance", plan.cluster.instance.name)
       .set("nodes", plan.cluster.nodes)
       .set("ranks", plan.layout.ranks())
-      .set("layout", std::move(layout))
+      .set("layout", layout_value(plan))
       .set("global_batch", plan.global_batch)
       .set("micro_batch", plan.micro_batch)
       .set("accumulation", plan.accumulation)

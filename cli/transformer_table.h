@@ -9,8 +9,6 @@
 
 namespace pluto {
 
-/// "data 8 tensor 4 pipeline 2, shard 1, recompute full": what is not 1, none or off.
-std::string layout_text(const Plan& plan);
 /// Heading and one row for format_table().
 std::vector<std::vector<std::string>> transformer_rows(const PricedTransformer& priced);
 /// Memory of the fullest device by category, what the framework reserves, and what the device has.

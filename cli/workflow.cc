@@ -9,6 +9,7 @@
 #include "cli/environment.h"
 #include "cli/launcher.h"
 #include "executor/data_source.h"
+#include "planner/batch_law.h"
 #include "runtime/backends.h"
 #include "runtime/host.h"
 
@@ -132,11 +133,13 @@ Result<std::vector<Candidate>> candidates(const TrainingJob& job, const Host& ho
       all.push_back({host.instance, host.max_ranks, host.threads_per_rank, kHostBackend});
       continue;
     }
-    PLUTO_ASSIGN(const InstanceType instance, catalog.instance(name));
+    PLUTO_ASSIGN(const auto instances, catalog.instances_like(name));
     constexpr int kDefaultMaxRanks = 64;
     const int ranks = job.ranks.value_or(job.max_ranks.value_or(kDefaultMaxRanks));
-    all.push_back({instance, ranks, 1,
-                   instance.node.device.kind == DeviceKind::kGpu ? "cuda" : kHostBackend});
+    for (const InstanceType& instance : instances) {
+      all.push_back({instance, ranks, 1,
+                     instance.node.device.kind == DeviceKind::kGpu ? "cuda" : kHostBackend});
+    }
   }
   return all;
 }
@@ -159,7 +162,7 @@ Plan probe_plan(const JobContext& context, const Host& host, const ProbePoint& p
   plan.accumulation = point.accumulation;
   plan.global_batch = point.micro_batch * ranks * point.accumulation;
   plan.optimizer = job.optimizer;
-  plan.learning_rate = job.learning_rate;
+  plan.learning_rate = schedule_of(job, context.dataset_samples);
   plan.checkpoint_every = job.checkpoint_every;
   plan.seed = job.seed;
   if (ranks == 1) return plan;

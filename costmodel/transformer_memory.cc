@@ -112,12 +112,25 @@ TransformerMemory stage_memory(const TransformerShape& shape, const TransformerP
 Result<TransformerMemory> predict_transformer_memory(const TransformerShape& shape,
                                                      const TransformerPlan& plan) {
   PLUTO_TRY(check(shape, plan));
-  TransformerMemory fullest = stage_memory(shape, plan, 0);
-  for (int stage = 1; stage < plan.pipeline; ++stage) {
-    const TransformerMemory one = stage_memory(shape, plan, stage);
-    if (one.reserved() > fullest.reserved()) fullest = one;
-  }
-  return fullest;
+  return fullest_stage(shape, plan);
+}
+
+TransformerMemory fullest_stage(const TransformerShape& shape, const TransformerPlan& plan) {
+  const TransformerMemory first = stage_memory(shape, plan, 0);
+  if (plan.pipeline == 1) return first;
+  const TransformerMemory last = stage_memory(shape, plan, plan.pipeline - 1);
+  return last.reserved() > first.reserved() ? last : first;
+}
+
+TransformerMemory with_optimizer(TransformerMemory memory, const OptimizerAttrs& optimizer,
+                                 const TransformerPlan& plan) {
+  const auto* sgd = std::get_if<SgdAttrs>(&optimizer);
+  if (sgd == nullptr) return memory;
+  const double moments = sgd->momentum > 0 ? 1 : 0;
+  const double master = activation_bytes(plan.precision) == 4 ? 0 : 4;
+  const double share = (master + 4 * moments) / (master + 8);
+  memory.optimizer = whole(share * static_cast<double>(memory.optimizer.value()));
+  return memory;
 }
 
 }  // namespace pluto

@@ -2,6 +2,7 @@
 // Memory of a training step of a transformer, by category, for the fullest pipeline stage.
 
 #include "base/units.h"
+#include "model/training_graph.h"
 #include "plan/transformer_shape.h"
 
 namespace pluto {
@@ -31,7 +32,14 @@ double layers_in_flight(const TransformerShape& shape, const TransformerPlan& pl
 /// Of stage `stage` (0 = first). Precondition: check(shape, plan), 0 <= stage < pipeline.
 TransformerMemory stage_memory(const TransformerShape& shape, const TransformerPlan& plan,
                                int stage);
-/// Of the stage that holds most. Errors: those of check().
+/// Of the stage that holds most: the first, which keeps most micro-batches and the token table, or
+/// the last, which has the logits; those between hold less than the first. Precondition: check.
+TransformerMemory fullest_stage(const TransformerShape& shape, const TransformerPlan& plan);
+/// The same with another optimizer's state: stage_memory() counts Adam's two moments; SGD has one
+/// or none.
+TransformerMemory with_optimizer(TransformerMemory memory, const OptimizerAttrs& optimizer,
+                                 const TransformerPlan& plan);
+/// fullest_stage(). Errors: those of check().
 Result<TransformerMemory> predict_transformer_memory(const TransformerShape& shape,
                                                      const TransformerPlan& plan);
 

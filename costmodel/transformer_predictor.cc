@@ -12,8 +12,6 @@ namespace pluto {
 
 namespace {
 
-constexpr int kGradientBytes = 4;
-
 MemoryBreakdown breakdown_of(const TransformerMemory& memory) {
   MemoryBreakdown parts;
   parts.parameters = memory.weights;
@@ -33,7 +31,8 @@ std::vector<std::string> assumptions_of(const TransformerShape& shape, const Pla
   if (!measured.empty()) {
     const bool known = measured.contains(layer_kernels(shape, used));
     sentences.emplace_back(known ? "a layer of this kind was measured"
-                                 : "no layer of this kind was measured: constants alone");
+                                 : "no layer of this kind was measured: constants, and what "
+                                   "others of its tensor degree showed");
   }
   sentences.push_back(fmt::format("products in {}, attention by {}", to_text(used.precision),
                                   to_text(used.attention)));
@@ -49,18 +48,6 @@ std::vector<std::string> assumptions_of(const TransformerShape& shape, const Pla
   }
   sentences.emplace_back("start-up, evaluation and checkpoints are not counted");
   return sentences;
-}
-
-/// The closed form counts Adam's two moments; SGD has one or none.
-TransformerMemory with_optimizer(TransformerMemory memory, const Plan& plan) {
-  const auto* sgd = std::get_if<SgdAttrs>(&plan.optimizer);
-  if (sgd == nullptr) return memory;
-  const double moments = sgd->momentum > 0 ? 1 : 0;
-  const double master = activation_bytes(plan.precision) == 4 ? 0 : 4;
-  const double share = (master + 4 * moments) / (master + 8);
-  memory.optimizer = Bytes(static_cast<std::int64_t>(
-      std::llround(share * static_cast<double>(memory.optimizer.value()))));
-  return memory;
 }
 
 /// Time to the target, price and probabilities from the step.
@@ -114,7 +101,7 @@ Result<TransformerPlan> transformer_plan(const Plan& plan) {
   used.precision = plan.precision;
   used.attention = plan.attention;
   used.overlap_data = true;
-  used.gradient_bytes = kGradientBytes;
+  used.gradient_bytes = kTransformerGradientBytes;
   return used;
 }
 
@@ -126,7 +113,7 @@ Result<PredictedTransformer> predict_transformer_plan(const TransformerShape& sh
   const TransformerStep step =
       predict_measured_layers(shape, used, plan.cluster, evidence.costs, evidence.factors);
   PLUTO_ASSIGN(const TransformerMemory adam, predict_transformer_memory(shape, used));
-  const TransformerMemory memory = with_optimizer(adam, plan);
+  const TransformerMemory memory = with_optimizer(adam, plan.optimizer, used);
   PredictedTransformer result;
   Prediction& prediction = result.prediction;
   const double spread = evidence.costs.step_spread;

@@ -9,6 +9,9 @@
 
 namespace pluto {
 
+/// Bytes per element in which frameworks keep and send gradients by default.
+inline constexpr int kTransformerGradientBytes = 4;
+
 /// The plan in the closed form's words. What a Plan does not say is what frameworks do by default:
 /// gradients are kept and sent in 32 bits and their exchange overlaps with backward;
 /// tensor-parallel collectives are not overlapped. Buckets are not read. Errors: kUnsupported for

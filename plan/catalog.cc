@@ -250,6 +250,17 @@ Result<DeviceSpec> Catalog::device(const std::string& name) const {
   return no_such("device", name, devices_);
 }
 
+Result<std::vector<InstanceType>> Catalog::instances_like(const std::string& pattern) const {
+  std::vector<InstanceType> found;
+  for (const InstanceType& one : instances_) {
+    if (matches(pattern, one.name)) found.push_back(one);
+  }
+  if (!found.empty()) return found;
+  if (pattern.find('*') == std::string::npos) return instance(pattern).error();
+  return Error{ErrorCode::kNotFound, fmt::format("no instance type is called like {}", pattern),
+               "pluto-plan catalog lists them"};
+}
+
 Result<InstanceType> Catalog::instance(const std::string& name) const {
   for (const InstanceType& instance : instances_) {
     if (instance.name == name) return instance;

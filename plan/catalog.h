@@ -35,6 +35,9 @@ class Catalog {
   /// Errors: kNotFound with the nearest name in help.
   Result<DeviceSpec> device(const std::string& name) const;
   Result<InstanceType> instance(const std::string& name) const;
+  /// Instances whose name the pattern ("aws:p4*", "*") matches. Errors: kNotFound when none does,
+  /// with the nearest name in help.
+  Result<std::vector<InstanceType>> instances_like(const std::string& pattern) const;
 
  private:
   /// What gpu_specs.csv says beside the DeviceSpec.

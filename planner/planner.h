@@ -8,8 +8,10 @@
 
 #include "base/result.h"
 #include "costmodel/predictor.h"
+#include "costmodel/transformer_evidence.h"
 #include "plan/catalog.h"
 #include "plan/plan.h"
+#include "plan/transformer_shape.h"
 
 namespace pluto {
 
@@ -42,9 +44,16 @@ struct SearchResult {
   std::optional<RankedPlan> nearest_by_budget;      ///< cheapest that meets the deadline
   std::optional<RankedPlan> nearest_by_deadline;    ///< fastest that meets the budget
   std::optional<RankedPlan> nearest_by_confidence;  ///< most probable to meet both
+  /// When asked for: plans that fit and that no other beats in both time and price, whatever the
+  /// limits, fastest first.
+  std::vector<RankedPlan> front;
   Rejections rejections;
-  std::int64_t evaluated = 0;  ///< simulated steps
-  Seconds elapsed;             ///< filled by the caller, who has a clock
+  std::int64_t cells = 0;      ///< (instance, ranks, global batch) that have a plan which may fit
+  std::int64_t evaluated = 0;  ///< plans priced
+  /// By how much, as a share of its price or time, the first could at most be beaten by what a
+  /// stopped search left out; 0 for a complete one.
+  double gap = 0;
+  Seconds elapsed;  ///< filled by the caller, who has a clock
 };
 
 /// What the caller knows about the places the job may run: one per instance type, with its largest
@@ -56,18 +65,37 @@ struct Candidate {
   std::string backend = "cpu";
 };
 
-/// Enumerates the lawful configurations (space.h), leaves out those whose bounds (bounds.h) show
-/// that they do not fit, miss a limit or cannot beat what is kept, and chooses sync methods and
-/// bucket size of the others (sync_choice.h) by simulated step time. Per (instance, ranks, global
-/// batch) the fastest plan that fits counts; the first of the ranked gives way to plain data
-/// parallelism where it gains less than kNegligibleGain on it. Exact for that space as long as
-/// sync_choice is; every returned number comes from predict(). `stop` (may be empty) is asked
-/// between simulations. Deterministic. Infeasible is a result, not an error. Errors: kInvalidInput
-/// for a contradiction in the job (e.g. fixed batch not divisible by fixed ranks); those of
-/// lower(). Test: planner/planner_test.cc (equals exhaustive search on random small jobs).
+struct SearchControl {
+  bool front = false;          ///< also fill SearchResult::front
+  std::function<bool()> stop;  ///< asked between plans; true ends the search with what it has
+};
+
+/// Data-parallel plans of any graph, priced by the simulator. Cells of (instance, ranks, global
+/// batch) whose bounds (bounds.h) show that they do not fit, miss a limit or cannot beat what is
+/// kept are left out; in the others sync methods and bucket size are chosen (sync_choice.h) by
+/// simulated step time. The first of the ranked gives way to plain data parallelism where it gains
+/// less than kNegligibleGain on it. Exact for that space as long as sync_choice is; every returned
+/// number comes from predict(). Deterministic. Infeasible is a result, not an error. Errors:
+/// kInvalidInput for a contradiction in the job (e.g. fixed batch not divisible by fixed ranks);
+/// those of lower(). Test: planner/planner_test.cc (equals exhaustive search on random small jobs).
 Result<SearchResult> search(const TrainingJob& job, const ModelGraph& model,
                             std::int64_t dataset_samples, const std::vector<Candidate>& candidates,
-                            const CostSource& costs, const std::function<bool()>& stop);
+                            const CostSource& costs, const SearchControl& control);
+
+/// GPUs a transformer may be trained on, and what is known of its steps there.
+struct TransformerPlace {
+  Candidate candidate;
+  TransformerEvidence evidence;
+};
+
+/// Plans of a transformer over data, tensor, context and pipeline degrees, interleaving, ZeRO
+/// stages, sequence parallelism, recomputing and micro-batches, priced by the closed form; what
+/// job.strategy fixes stays fixed. Exact for that space (transformer_space.h). Else as above; every
+/// returned number comes from predict_transformer_plan(). Test: planner/transformer_space_test.cc.
+Result<SearchResult> search(const TrainingJob& job, const ModelGraph& model,
+                            const TransformerShape& shape, std::int64_t dataset_samples,
+                            const std::vector<TransformerPlace>& places,
+                            const SearchControl& control);
 
 /// Of a step's time: less than two predictions of one plan differ by when it is profiled again.
 inline constexpr double kNegligibleGain = 0.01;

@@ -88,6 +88,7 @@ Result<std::vector<Plan>> plans_with_strategy(const TrainingJob& job, const Mode
   // What is left to enumerate is how the data ranks cut the batch.
   TrainingJob shared = job;
   shared.ranks = placed.layout.data;
+  shared.min_ranks.reset();
   shared.max_ranks.reset();
   Candidate place = candidate;
   place.max_ranks = placed.layout.data;

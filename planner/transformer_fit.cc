@@ -47,6 +47,7 @@ std::vector<std::string> settings_of(const Change& change, const Plan& plan) {
 /// The job with those changes; data follows from the ranks.
 TrainingJob changed(TrainingJob job, const Change& change, const Plan& plan) {
   job.ranks = plan.layout.ranks() / plan.cluster.nodes * change.nodes;
+  job.min_ranks.reset();
   job.max_ranks.reset();
   StrategyChoice& choice = job.strategy;
   choice.data.reset();

@@ -167,8 +167,8 @@ TEST_F(CalibrateTest, SuggestionsFillInAndComeBack) {
       run({"calibrate", "--suggest", "4", "--instance", "aws:p4d.24xlarge"});
   EXPECT_EQ(printed.exit, 0) << printed.err;
   EXPECT_EQ(split(printed.out, '\n').size(), 6U) << printed.out;  // header, 4 rows, the end
-  const testing::CommandResult written =
-      run({"calibrate", "--suggest", "4", "--instance", "aws:p4d.24xlarge", "--output", "todo.csv"});
+  const testing::CommandResult written = run(
+      {"calibrate", "--suggest", "4", "--instance", "aws:p4d.24xlarge", "--output", "todo.csv"});
   EXPECT_EQ(written.exit, 0);
   EXPECT_EQ(read("todo.csv"), printed.out);
   EXPECT_THAT(run({"calibrate", "todo.csv"}).err, HasSubstr("no row has a step_s"));

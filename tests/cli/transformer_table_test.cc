@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "cli/plan_table.h"
+
 namespace pluto {
 namespace {
 

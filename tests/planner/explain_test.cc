@@ -25,7 +25,7 @@ class Explain : public ::testing::Test {
     costs.evidence = Evidence::kDatasheet;
   }
   std::vector<std::string> sentences(const std::function<bool()>& stop = {}) {
-    const auto result = search(job, model, 10'000, places, costs, stop);
+    const auto result = search(job, model, 10'000, places, costs, {false, stop});
     EXPECT_TRUE(result.ok());
     return explain(job, *result);
   }

@@ -25,7 +25,7 @@ const auto kNever = [] { return false; };
 
 SearchResult searched(const TrainingJob& job, const ModelGraph& model,
                       const std::vector<Candidate>& places, const CostSource& costs) {
-  auto result = search(job, model, *job.data.samples, places, costs, kNever);
+  auto result = search(job, model, *job.data.samples, places, costs, {false, kNever});
   EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().message);
   return *result;
 }
@@ -157,7 +157,7 @@ TEST(Search, EqualsExhaustiveSearchOnRandomSmallJobs) {
     if (random() % 4 == 0) {
       job.global_batch.reset();
       job.max_global_batch = 4;
-      job.critical_batch = 1 + static_cast<double>(random() % 8);
+      job.convergence.critical_batch = 1 + static_cast<double>(random() % 8);
     }
     job.minimize = std::array{Objective::kCost, Objective::kTime, Objective::kRisk}[random() % 3];
     if (random() % 2 == 0)
@@ -380,18 +380,18 @@ TEST_F(SearchOutcome, LittleMemoryForcesSmallMicroBatches) {
 
 TEST_F(SearchOutcome, StoppingGivesTheBestSoFar) {
   int calls = 0;
-  auto result = search(job, model, 10'000, places, costs, [&] { return ++calls > 60; });
+  auto result = search(job, model, 10'000, places, costs, {false, [&] { return ++calls > 60; }});
   ASSERT_TRUE(result.ok());
   EXPECT_EQ(result->termination, Termination::kLimitReached);
   EXPECT_FALSE(result->ranked.empty());
   EXPECT_TRUE(result->baseline.has_value());
-  result = search(job, model, 10'000, places, costs, [] { return true; });
+  result = search(job, model, 10'000, places, costs, {false, [] { return true; }});
   EXPECT_EQ(result->termination, Termination::kLimitReached);
   EXPECT_TRUE(result->ranked.empty());
 }
 
 TEST_F(SearchOutcome, WithoutAStopItRunsToTheEnd) {
-  const auto result = search(job, model, 10'000, places, costs, {});
+  const auto result = search(job, model, 10'000, places, costs, {false, {}});
   ASSERT_TRUE(result.ok());
   EXPECT_EQ(result->termination, Termination::kFeasible);
 }
@@ -407,7 +407,7 @@ TEST_F(SearchOutcome, IsTheSameEveryTime) {
 
 TEST_F(SearchOutcome, AContradictionIsAnError) {
   job.ranks = 7;
-  const auto result = search(job, model, 10'000, places, costs, kNever);
+  const auto result = search(job, model, 10'000, places, costs, {false, kNever});
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error().code, ErrorCode::kInvalidInput);
 }
@@ -417,9 +417,9 @@ TEST_F(SearchOutcome, ALargeCriticalBatchMakesLargeBatchesAndManyRanksWorthwhile
   job.max_global_batch = 64;
   job.learning_rate_batch = 8;
   places = {candidate("a", 8, 1, 1, 1e-6, 1e10)};
-  job.critical_batch = 1e9;
+  job.convergence.critical_batch = 1e9;
   const auto willing = searched(job, model, places, costs).ranked.front().plan;
-  job.critical_batch = 1e-3;
+  job.convergence.critical_batch = 1e-3;
   const auto unwilling = searched(job, model, places, costs).ranked.front().plan;
   EXPECT_GT(willing.global_batch, unwilling.global_batch);
 }

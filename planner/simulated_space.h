@@ -1,0 +1,72 @@
+#pragma once
+// Data-parallel plans of any graph, priced by the simulator.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/result.h"
+#include "costmodel/cost_source.h"
+#include "planner/bounds.h"
+#include "planner/plan_space.h"
+#include "planner/space.h"
+
+namespace pluto {
+
+/// Cells are the placements of enumerate() (space.h). In a cell each micro-batch whose bound
+/// (bounds.h) leaves it a chance gets its sync methods and bucket size by choose_sync()
+/// (sync_choice.h); exact for those as long as that is, to kNegligibleGain. On GPUs the other ways
+/// to communicate less (variants.h) are tried on the fastest, and where no micro-batch fits, the
+/// ways to need less memory.
+class SimulatedSpace final : public PlanSpace {
+ public:
+  /// Everything referred to must outlive the space. Errors: those of enumerate() and lower().
+  static Result<std::unique_ptr<SimulatedSpace>> make(const TrainingJob& job,
+                                                      const ModelGraph& model,
+                                                      std::int64_t dataset_samples,
+                                                      const std::vector<Candidate>& candidates,
+                                                      const CostSource& costs);
+
+  std::size_t cells() const override { return space_.placements.size(); }
+  Result<std::optional<CellBound>> bound(std::size_t cell) override;
+  Result<std::optional<RankedPlan>> best(std::size_t cell,
+                                         const std::function<bool()>& stop) override;
+  Result<std::optional<RankedPlan>> plain(const RankedPlan& chosen) override;
+  Result<std::optional<RankedPlan>> lightest(const std::function<bool()>& stop) override;
+  std::int64_t evaluated() const override { return evaluated_; }
+  Rejections rejections() const override;
+
+ private:
+  /// A micro-batch of a cell that may fit, or the smallest where none does.
+  struct Share {
+    std::int64_t micro_batch = 1;
+    Seconds step;      ///< no plan is faster
+    bool fits = true;  ///< with nothing sharded and nothing recomputed
+  };
+  SimulatedSpace(const TrainingJob& job, const ModelGraph& model, std::int64_t dataset_samples,
+                 const std::vector<Candidate>& candidates, const CostSource& costs);
+  Plan plan_of_share(std::size_t cell, std::int64_t micro_batch) const;
+  Result<RankedPlan> predicted(Plan plan) const;
+  Result<std::optional<RankedPlan>> best_of(std::size_t cell, const Share& share,
+                                            const std::function<bool()>& stop);
+  /// The fastest of the plans that fits and is faster than `best`; `best` when there is none.
+  Result<std::optional<RankedPlan>> fastest(std::vector<Plan> plans, std::optional<RankedPlan> best,
+                                            const std::function<bool()>& stop);
+  Result<const TrainingGraph*> training_of(const Plan& plan);
+
+  const TrainingJob& job_;
+  const ModelGraph& model_;
+  const std::int64_t dataset_samples_;
+  const std::vector<Candidate>& candidates_;
+  const CostSource& costs_;
+  Space space_;
+  std::vector<GradientInfo> gradients_;
+  std::optional<Bounds> bounds_;
+  std::vector<std::vector<Share>> shares_;           ///< by cell, fastest bound first
+  std::map<std::int64_t, TrainingGraph> trainings_;  ///< before communication, by accumulation
+  std::int64_t evaluated_ = 0, out_of_memory_ = 0;
+};
+
+}  // namespace pluto
