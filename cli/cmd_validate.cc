@@ -63,10 +63,16 @@ Value value_of(const MemoryCheck& check) {
   return value;
 }
 
+bool is_part(const ValidatedFamily& one) {
+  return one.family.kind == ValidationFamily::Kind::kPart;
+}
+
 /// Largest errors first, one of rows that err alike.
 std::vector<Miss> worst_of(const std::vector<ValidatedFamily>& all, std::size_t most) {
   std::vector<Miss> misses, kept;
+  const bool steps = !std::ranges::all_of(all, is_part);  // parts only where nothing else is asked
   for (const ValidatedFamily& one : all) {
+    if (steps && is_part(one)) continue;
     for (const ValidatedRow& row : one.rows) {
       if (row.step) misses.push_back({&one, &row, row.step->predicted / row.step->measured - 1});
     }
@@ -83,11 +89,26 @@ std::vector<Miss> worst_of(const std::vector<ValidatedFamily>& all, std::size_t 
   return kept;
 }
 
+/// Collectives and operators, whose times are not steps.
+void say_parts(Terminal& terminal, const std::vector<ValidatedFamily>& all) {
+  std::vector<Line> lines = {{"parts of a step", "rows", "median", "p90", "bias", "in p10..p90"}};
+  for (const ValidatedFamily& one : all) {
+    if (is_part(one)) lines.push_back(line_of(one.family.name, errors_of(one.rows, false)));
+  }
+  if (lines.size() == 1) return;
+  terminal.say("");
+  terminal.say(format_table(lines));
+  terminal.say(
+      "by shipped constants, which were fitted to these rows (whole models apart); "
+      "bench/fit_efficiency and\nbench/validate_collectives leave devices and systems out");
+}
+
 void say_errors(Terminal& terminal, const std::vector<ValidatedFamily>& all,
                 const std::vector<ValidatedRow>& pooled) {
   std::vector<Line> lines = {{"family", "steps", "median", "p90", "bias", "in p10..p90", "held out",
                               "p90", "tau", "regret", "worst"}};
   for (const ValidatedFamily& one : all) {
+    if (is_part(one)) continue;
     const StepErrors errors = errors_of(one.rows, false);
     if (errors.relative.empty()) continue;
     Line line = line_of(one.family.name, errors);
@@ -189,11 +210,14 @@ Result<int> validate_tables(Session& session, const ValidateOptions& options) {
   std::vector<ValidatedRow> pooled;
   for (const std::string& name : wanted) {
     PLUTO_ASSIGN(auto family, validation.validate(name));
-    pooled.insert(pooled.end(), family.rows.begin(), family.rows.end());
+    if (!is_part(family)) {
+      pooled.insert(pooled.end(), family.rows.begin(), family.rows.end());
+    }
     all.push_back(std::move(family));
   }
   Terminal& terminal = *session.terminal;
   say_errors(terminal, all, pooled);
+  say_parts(terminal, all);
   say_terms(terminal, all);
   say_worst(terminal, all, static_cast<std::size_t>(options.worst));
   terminal.result(document_of(all, pooled));
