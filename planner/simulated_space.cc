@@ -5,6 +5,7 @@
 
 #include "planner/ranking.h"
 #include "planner/sync_choice.h"
+#include "planner/variants.h"
 
 namespace pluto {
 
@@ -50,20 +51,40 @@ Rejections SimulatedSpace::rejections() const {
   return counted;
 }
 
+Result<const TrainingGraph*> SimulatedSpace::training_of(const Plan& plan) {
+  const auto found = trainings_.find(plan.accumulation);
+  if (found != trainings_.end()) return &found->second;
+  // Communication comes later: ranks alone run the same graph.
+  PLUTO_ASSIGN(auto training,
+               unsynchronized(model_, alone(plan, plan.micro_batch, plan.accumulation)));
+  return &trainings_.emplace(plan.accumulation, std::move(training)).first->second;
+}
+
 Result<std::optional<CellBound>> SimulatedSpace::bound(std::size_t cell) {
   const Bytes overhead = costs_.process_overhead().value_or(Bytes(0));
   std::optional<CellBound> least;
   auto& shares = shares_[cell];
+  std::optional<Share> lightest;  // of those that do not fit
+  const auto lower_to = [&least](const Plan& plan, Seconds step) {
+    const Seconds time = step * static_cast<double>(plan.steps);
+    if (!least || time < least->time) least = {time, plan.cluster.price() * time};
+  };
   for (const auto micro_batch : space_.placements[cell].micro_batches) {
     const Plan plan = plan_of_share(cell, micro_batch);
     PLUTO_ASSIGN(const auto memory, bounds_->memory(plan));
+    const Share share{micro_batch, bounds_->step(plan), true};
     if (memory + overhead > plan.cluster.instance.node.device.memory) {
       ++out_of_memory_;
+      if (!smaller_plans(plan).empty()) lightest = share;
       continue;
     }
-    shares.push_back({micro_batch, bounds_->step(plan)});
-    const Seconds time = shares.back().step * static_cast<double>(plan.steps);
-    if (!least || time < least->time) least = {time, plan.cluster.price() * time};
+    shares.push_back(share);
+    lower_to(plan, share.step);
+  }
+  if (shares.empty() && lightest) {
+    lightest->fits = false;
+    shares.push_back(*lightest);
+    lower_to(plan_of_share(cell, lightest->micro_batch), lightest->step);
   }
   std::ranges::stable_sort(shares, {}, &Share::step);
   return least;
@@ -87,23 +108,63 @@ Result<std::optional<RankedPlan>> SimulatedSpace::best(std::size_t cell,
 Result<std::optional<RankedPlan>> SimulatedSpace::best_of(std::size_t cell, const Share& share,
                                                           const std::function<bool()>& stop) {
   const Plan plan = plan_of_share(cell, share.micro_batch);
-  PLUTO_ASSIGN(auto alternatives,
-               choose_sync(model_, plan, gradients_, job_.allowed_sync, costs_, stop, evaluated_));
-  for (auto& alternative : alternatives) {
-    PLUTO_ASSIGN(auto ranked, predicted(with_buckets(plan, std::move(alternative.buckets))));
-    if (fits_memory(ranked.plan, ranked.prediction)) return std::optional(std::move(ranked));
+  std::optional<RankedPlan> best;
+  if (share.fits) {
+    PLUTO_ASSIGN(const TrainingGraph* training, training_of(plan));
+    PLUTO_ASSIGN(auto alternatives, choose_sync(*training, plan, gradients_, job_.allowed_sync,
+                                                costs_, share.step, stop, evaluated_));
+    for (auto& alternative : alternatives) {
+      const Plan one = with_buckets(plan, std::move(alternative.buckets));
+      PLUTO_ASSIGN(const auto lowered, lower(*training, one));
+      PLUTO_ASSIGN(auto predicted, predict(lowered, one, costs_));
+      RankedPlan ranked{one, std::move(predicted.prediction), false};
+      if (!fits_memory(ranked.plan, ranked.prediction)) continue;
+      best = std::move(ranked);
+      break;
+    }
   }
-  ++out_of_memory_;
-  return std::optional<RankedPlan>();
+  if (!best) {
+    PLUTO_ASSIGN(best, fastest(smaller_plans(plan), {}, stop));
+    if (!best) ++out_of_memory_;
+    return best;
+  }
+  if (best->prediction.step_time.p50 <= share.step * (1 + kNegligibleGain)) return best;
+  return fastest(quieter_plans(plan, model_), std::move(best), stop);
+}
+
+Result<std::optional<RankedPlan>> SimulatedSpace::fastest(std::vector<Plan> plans,
+                                                          std::optional<RankedPlan> best,
+                                                          const std::function<bool()>& stop) {
+  for (Plan& plan : plans) {
+    if (stop()) break;
+    PLUTO_ASSIGN(const auto gradients, gradient_order(model_, plan));
+    const auto method = plan.shard > 0 ? SyncMethod::kShard : SyncMethod::kAllReduce;
+    auto buckets = make_buckets(gradients, std::vector(gradients.size(), method), kPlainBucket);
+    if (plan.sharded.empty() && plan.shard == 0) {
+      for (BucketPlan& bucket : buckets) bucket.wire = element_type(plan.precision);
+    }
+    if (plan.layout.data == 1) buckets.clear();
+    PLUTO_ASSIGN(auto one, predicted(with_buckets(std::move(plan), std::move(buckets))));
+    ++evaluated_;
+    if (!fits_memory(one.plan, one.prediction)) continue;
+    const bool faster = !best || one.prediction.step_time.p50 * (1 + kNegligibleGain) <
+                                     best->prediction.step_time.p50;
+    if (faster) best = std::move(one);
+  }
+  return best;
 }
 
 Result<std::optional<RankedPlan>> SimulatedSpace::plain(const RankedPlan& chosen) {
+  Plan plan = chosen.plan;
+  plan.shard = 0;
+  plan.sharded.clear();
+  plan.recompute = Recompute::kNone;
   std::vector<BucketPlan> buckets;
-  if (chosen.plan.layout.data > 1) {
+  if (plan.layout.data > 1) {
     const std::vector<SyncMethod> all_reduce(gradients_.size(), SyncMethod::kAllReduce);
     buckets = make_buckets(gradients_, all_reduce, kPlainBucket);
   }
-  PLUTO_ASSIGN(auto plain, predicted(with_buckets(chosen.plan, std::move(buckets))));
+  PLUTO_ASSIGN(auto plain, predicted(with_buckets(std::move(plan), std::move(buckets))));
   return std::optional(std::move(plain));
 }
 

@@ -2,6 +2,7 @@
 // Data-parallel plans of any graph, priced by the simulator.
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -16,7 +17,9 @@ namespace pluto {
 
 /// Cells are the placements of enumerate() (space.h). In a cell each micro-batch whose bound
 /// (bounds.h) leaves it a chance gets its sync methods and bucket size by choose_sync()
-/// (sync_choice.h); exact as long as that is.
+/// (sync_choice.h); exact for those as long as that is, to kNegligibleGain. On GPUs the other ways
+/// to communicate less (variants.h) are tried on the fastest, and where no micro-batch fits, the
+/// ways to need less memory.
 class SimulatedSpace final : public PlanSpace {
  public:
   /// Everything referred to must outlive the space. Errors: those of enumerate() and lower().
@@ -36,10 +39,11 @@ class SimulatedSpace final : public PlanSpace {
   Rejections rejections() const override;
 
  private:
-  /// A micro-batch of a cell that may fit.
+  /// A micro-batch of a cell that may fit, or the smallest where none does.
   struct Share {
     std::int64_t micro_batch = 1;
-    Seconds step;  ///< no plan is faster
+    Seconds step;      ///< no plan is faster
+    bool fits = true;  ///< with nothing sharded and nothing recomputed
   };
   SimulatedSpace(const TrainingJob& job, const ModelGraph& model, std::int64_t dataset_samples,
                  const std::vector<Candidate>& candidates, const CostSource& costs);
@@ -47,6 +51,10 @@ class SimulatedSpace final : public PlanSpace {
   Result<RankedPlan> predicted(Plan plan) const;
   Result<std::optional<RankedPlan>> best_of(std::size_t cell, const Share& share,
                                             const std::function<bool()>& stop);
+  /// The fastest of the plans that fits and is faster than `best`; `best` when there is none.
+  Result<std::optional<RankedPlan>> fastest(std::vector<Plan> plans, std::optional<RankedPlan> best,
+                                            const std::function<bool()>& stop);
+  Result<const TrainingGraph*> training_of(const Plan& plan);
 
   const TrainingJob& job_;
   const ModelGraph& model_;
@@ -56,7 +64,8 @@ class SimulatedSpace final : public PlanSpace {
   Space space_;
   std::vector<GradientInfo> gradients_;
   std::optional<Bounds> bounds_;
-  std::vector<std::vector<Share>> shares_;  ///< by cell, fastest bound first
+  std::vector<std::vector<Share>> shares_;           ///< by cell, fastest bound first
+  std::map<std::int64_t, TrainingGraph> trainings_;  ///< before communication, by accumulation
   std::int64_t evaluated_ = 0, out_of_memory_ = 0;
 };
 

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <map>
-#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
 
 #include "costmodel/simulator.h"
+#include "planner/planner.h"
 
 namespace pluto {
 
@@ -20,10 +20,10 @@ using Assignment = std::vector<SyncMethod>;  // by group
 /// Costs assignments of one configuration, each distinct set of buckets once.
 class Alternatives {
  public:
-  Alternatives(const ModelGraph& model, const Plan& plan,
+  Alternatives(const TrainingGraph& training, const Plan& plan,
                const std::vector<GradientInfo>& gradients, std::vector<SyncGroup> groups,
                const CostSource& costs, std::int64_t& evaluated)
-      : model_(model),
+      : training_(training),
         plan_(plan),
         gradients_(gradients),
         groups_(std::move(groups)),
@@ -44,10 +44,7 @@ class Alternatives {
     for (const auto& bucket : buckets) key.second.push_back(bucket.parameters.back());
     if (const auto found = known_.find(key); found != known_.end()) return found->second;
     const Plan plan = with_buckets(plan_, buckets);
-    if (!training_) {
-      PLUTO_ASSIGN(training_, unsynchronized(model_, plan));
-    }
-    PLUTO_ASSIGN(const auto lowered, lower(*training_, plan));
+    PLUTO_ASSIGN(const auto lowered, lower(training_, plan));
     PLUTO_ASSIGN(const auto step,
                  simulate(lowered, plan.cluster, plan.data, costs_, {.timeline = false}));
     ++evaluated_;
@@ -70,13 +67,12 @@ class Alternatives {
 
  private:
   using Key = std::pair<Assignment, std::vector<std::string>>;
-  const ModelGraph& model_;
+  const TrainingGraph& training_;  ///< the same for every assignment
   const Plan& plan_;
   const std::vector<GradientInfo>& gradients_;
   std::vector<SyncGroup> groups_;
   const CostSource& costs_;
   std::int64_t& evaluated_;
-  std::optional<TrainingGraph> training_;  ///< the same for every assignment
   std::size_t tasks_ = 0;
   std::map<Key, Seconds> known_;
   std::vector<CostedBuckets> costed_;
@@ -201,15 +197,15 @@ std::vector<BucketPlan> make_buckets(const std::vector<GradientInfo>& gradients,
   return buckets;
 }
 
-Result<std::vector<CostedBuckets>> choose_sync(const ModelGraph& model, const Plan& plan,
+Result<std::vector<CostedBuckets>> choose_sync(const TrainingGraph& training, const Plan& plan,
                                                const std::vector<GradientInfo>& gradients,
                                                const std::vector<SyncMethod>& allowed,
-                                               const CostSource& costs,
+                                               const CostSource& costs, Seconds floor,
                                                const std::function<bool()>& stop,
                                                std::int64_t& evaluated) {
   std::vector<SyncGroup> groups;
   if (plan.layout.data > 1) groups = sync_groups(gradients, allowed);
-  Alternatives alternatives(model, plan, gradients, std::move(groups), costs, evaluated);
+  Alternatives alternatives(training, plan, gradients, std::move(groups), costs, evaluated);
   Assignment plain;
   std::int64_t assignments = 1;
   for (const auto& group : alternatives.groups()) {
@@ -218,7 +214,8 @@ Result<std::vector<CostedBuckets>> choose_sync(const ModelGraph& model, const Pl
         assignments * static_cast<std::int64_t>(group.methods.size()), kExactWork);
   }
   PLUTO_ASSIGN(const auto seconds, alternatives.cost(plain, kPlainBucket));
-  if (plan.layout.data == 1) return std::move(alternatives).fastest_first();
+  if (plan.layout.data == 1 || seconds <= floor * (1 + kNegligibleGain))
+    return std::move(alternatives).fastest_first();
   const auto work = assignments * static_cast<std::int64_t>(std::size(kBucketSizes)) *
                     static_cast<std::int64_t>(alternatives.tasks());
   if (alternatives.groups().size() <= kExactGroups && work <= kExactWork) {

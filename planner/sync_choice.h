@@ -51,12 +51,14 @@ struct CostedBuckets {
 /// serve). Returns the alternatives costed, fastest first, equal ones in the order they were tried;
 /// the first is the choice. Exact (every assignment times every bucket size) when that is at most
 /// kExactWork task simulations; else from plain data parallelism one change at a time, of one group
-/// or the bucket size, until none helps. Adds the number of simulated alternatives to `evaluated`.
-/// Ends early, with what it has, when `stop` says so. Errors: those of lower().
-Result<std::vector<CostedBuckets>> choose_sync(const ModelGraph& model, const Plan& plan,
+/// or the bucket size, until none helps. `training`: unsynchronized() of the plan. Adds the number
+/// of simulated alternatives to `evaluated`. Ends early, with what it has, when `stop` says so, and
+/// when plain data parallelism takes less than kNegligibleGain more than `floor`, which no
+/// alternative can beat. Errors: those of lower().
+Result<std::vector<CostedBuckets>> choose_sync(const TrainingGraph& training, const Plan& plan,
                                                const std::vector<GradientInfo>& gradients,
                                                const std::vector<SyncMethod>& allowed,
-                                               const CostSource& costs,
+                                               const CostSource& costs, Seconds floor,
                                                const std::function<bool()>& stop,
                                                std::int64_t& evaluated);
 inline constexpr std::int64_t kExactWork = 100'000;

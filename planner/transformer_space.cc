@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "costmodel/transformer_layer_factor.h"
@@ -102,7 +103,8 @@ void TransformerSpace::add_place(const TransformerPlace& given) {
   }
   const auto add = [&](const TransformerPlan& kind) {
     for (const int micro_batch : micro_batches) {
-      Layer layer{kind, {}, 0};
+      Layer layer;
+      layer.plan = kind;
       TransformerPlan& plan = layer.plan;
       plan.micro_batch = plan.global_batch = micro_batch;
       if (!check(shape_, plan).ok()) continue;
@@ -116,6 +118,11 @@ void TransformerSpace::add_place(const TransformerPlace& given) {
                             cost.head_forward + cost.head_backward + cost.head_comm +
                             cost.embedding;
       layer.device_seconds = sample * plan.tensor * plan.context / micro_batch;
+      layer.kept_bytes = shape_.layers * layer_activation_bytes(shape_, plan);
+      const bool whole = plan.shard != kGathered;
+      layer.weight_bytes = whole ? parameters(shape_) / plan.tensor *
+                                       static_cast<double>(activation_bytes(plan.precision))
+                                 : 0;
       place.layers.push_back(std::move(layer));
     }
   };
@@ -152,7 +159,8 @@ void TransformerSpace::add_cells(std::size_t index) {
   const StrategyChoice& choice = job_.strategy;
   std::vector<std::pair<int, int>> sizes;  // nodes, ranks
   if (job_.ranks) {
-    sizes.emplace_back(choice.nodes.value_or((*job_.ranks + devices - 1) / devices), *job_.ranks);
+    const int nodes = choice.nodes.value_or((*job_.ranks + devices - 1) / devices);
+    if (*job_.ranks <= candidate.max_ranks) sizes.emplace_back(nodes, *job_.ranks);
   } else {
     const int most = std::min(candidate.max_ranks, job_.max_ranks.value_or(candidate.max_ranks));
     for (const int ranks : divisors(devices, std::min(devices - 1, most))) {
@@ -162,36 +170,62 @@ void TransformerSpace::add_cells(std::size_t index) {
       if (!choice.nodes || *choice.nodes == nodes) sizes.emplace_back(nodes, nodes * devices);
     }
   }
-  // Ranks of one copy of the model.
-  std::set<int> copies;
+  std::set<int> inners;  // tensor x context
   for (const Layer& layer : places_[index].layers) {
-    const int inner = layer.plan.tensor * layer.plan.context;
-    for (const int pipeline : choices(choice.pipeline, divisors(1, 1)))
-      copies.insert(inner * pipeline);
-    if (choice.pipeline) continue;
-    for (int pipeline = 2; pipeline <= shape_.layers; ++pipeline) copies.insert(inner * pipeline);
+    inners.insert(layer.plan.tensor * layer.plan.context);
+  }
+  // Whether so many ranks can hold one copy of the model.
+  std::vector<bool> copies(static_cast<std::size_t>(candidate.max_ranks) + 1);
+  for (const int inner : inners) {
+    for (int pipeline = 1; pipeline <= shape_.layers; ++pipeline) {
+      const std::int64_t copy = static_cast<std::int64_t>(inner) * pipeline;
+      if (copy > candidate.max_ranks) break;
+      if (choice.pipeline.value_or(pipeline) == pipeline) {
+        copies[static_cast<std::size_t>(copy)] = true;
+      }
+    }
+  }
+  std::vector<std::vector<int>> sharers;  // by batch: data ranks that can share it
+  for (const Placement& batch : batches_) {
+    sharers.push_back(divisors(static_cast<int>(batch.global_batch), candidate.max_ranks));
   }
   for (const auto& [nodes, ranks] : sizes) {
     if (job_.min_ranks && ranks < *job_.min_ranks) continue;
+    bool any = false;
     for (std::size_t batch = 0; batch < batches_.size(); ++batch) {
-      const bool lawful = std::ranges::any_of(copies, [&, ranks = ranks](int copy) {
-        if (ranks % copy != 0) return false;
-        const int data = ranks / copy;
-        if (choice.data && data != *choice.data) return false;
-        const std::int64_t all = batches_[batch].global_batch;
-        return all % data == 0 && (!job_.micro_batch || all / data % *job_.micro_batch == 0);
+      const bool lawful = std::ranges::any_of(sharers[batch], [&, ranks = ranks](int data) {
+        if (ranks % data != 0 || choice.data.value_or(data) != data) return false;
+        const std::int64_t share = batches_[batch].global_batch / data;
+        return copies[static_cast<std::size_t>(ranks / data)] &&
+               (!job_.micro_batch || share % *job_.micro_batch == 0);
       });
       if (lawful) {
         cells_.push_back({index, nodes, ranks, batch});
+        any = true;
       } else {
         ++divisibility_;
       }
+    }
+    for (const int inner : inners) {
+      if (!any || ranks % inner != 0) continue;
+      const auto [stages, is_new] = stages_.try_emplace(ranks / inner);
+      if (is_new) stages->second = divisors(ranks / inner, shape_.layers);
     }
   }
 }
 
 ClusterSpec TransformerSpace::cluster_of(const Cell& cell) const {
   return ClusterSpec{places_[cell.place].given->candidate.instance, cell.nodes};
+}
+
+bool TransformerSpace::may_fit(const Cell& cell, const Layer& layer) const {
+  const TransformerPlan& plan = layer.plan;
+  const double outer = static_cast<double>(cell.ranks) / (plan.tensor * plan.context);
+  const double batch = static_cast<double>(batches_[cell.batch].global_batch);
+  const double kept = layer.kept_bytes * std::min(1.0, batch / (outer * plan.micro_batch));
+  const double weights = layer.weight_bytes / std::min<double>(shape_.layers, outer);
+  const auto& device = places_[cell.place].given->candidate.instance.node.device;
+  return kept + weights <= static_cast<double>(device.memory.value());
 }
 
 /// Every plan of the cell whose layers are of this kind.
@@ -203,8 +237,8 @@ void TransformerSpace::visit_plans(const Cell& cell, const Layer& layer, Visit v
   const int inner = plan.tensor * plan.context;
   if (cell.ranks % inner != 0) return;
   const int outer = cell.ranks / inner;
-  for (int pipeline = 1; pipeline <= std::min(outer, shape_.layers); ++pipeline) {
-    if (outer % pipeline != 0 || (choice.pipeline && *choice.pipeline != pipeline)) continue;
+  for (const int pipeline : stages_.at(outer)) {
+    if (choice.pipeline && *choice.pipeline != pipeline) continue;
     plan.pipeline = pipeline;
     plan.data = outer / pipeline;
     if (choice.data && *choice.data != plan.data) continue;
@@ -241,7 +275,7 @@ Result<std::optional<CellBound>> TransformerSpace::bound(std::size_t index) {
   const auto& layers = places_[cell.place].layers;
   const auto first = std::ranges::find_if(layers, [&](const Layer& layer) {
     return batch.global_batch % layer.plan.micro_batch == 0 &&
-           cell.ranks % (layer.plan.tensor * layer.plan.context) == 0;
+           cell.ranks % (layer.plan.tensor * layer.plan.context) == 0 && may_fit(cell, layer);
   });
   if (first == layers.end()) {
     ++out_of_memory_;
@@ -263,12 +297,11 @@ Result<RankedPlan> TransformerSpace::ranked(const Cell& cell, const TransformerP
   plan.sequence_parallel = used.sequence_parallel;
   plan.shard = used.shard;
   plan.recompute = used.recompute;
-  add_buckets(plan);
   PLUTO_ASSIGN(auto predicted, predict_transformer_plan(shape_, plan, given.evidence));
   return RankedPlan{std::move(plan), std::move(predicted.prediction), false};
 }
 
-void TransformerSpace::add_buckets(Plan& plan) const {
+void TransformerSpace::finish(Plan& plan) const {
   plan.buckets.clear();
   if (plan.layout.data * plan.layout.context == 1) return;
   const auto method = plan.shard > 0 ? SyncMethod::kShard : SyncMethod::kAllReduce;
@@ -277,7 +310,8 @@ void TransformerSpace::add_buckets(Plan& plan) const {
 }
 
 Result<std::optional<RankedPlan>> TransformerSpace::best(std::size_t index,
-                                                         const std::function<bool()>& stop) {
+                                                         const std::function<bool()>&) {
+  // A cell takes milliseconds: stopping between cells is soon enough.
   const Cell& cell = cells_[index];
   const Place& place = places_[cell.place];
   const ClusterSpec cluster = cluster_of(cell);
@@ -286,7 +320,11 @@ Result<std::optional<RankedPlan>> TransformerSpace::best(std::size_t index,
   std::optional<Found> best;
   for (const Layer& layer : place.layers) {
     if (best && layer.device_seconds * share >= best->step.value()) break;
-    if (stop()) break;
+    if (cell.ranks % (layer.plan.tensor * layer.plan.context) != 0) continue;
+    if (!may_fit(cell, layer)) {
+      ++out_of_memory_;
+      continue;
+    }
     visit_plans(cell, layer, [&](const TransformerPlan& plan) {
       ++evaluated_;
       const Seconds step =
@@ -304,6 +342,37 @@ Result<std::optional<RankedPlan>> TransformerSpace::best(std::size_t index,
   if (!best) return std::optional<RankedPlan>();
   PLUTO_ASSIGN(auto one, ranked(cell, best->plan));
   return std::optional(std::move(one));
+}
+
+Result<RankedPlan> TransformerSpace::simplest(const RankedPlan& chosen) {
+  const auto cell = std::ranges::find_if(cells_, [&](const Cell& one) {
+    return one.ranks == chosen.plan.layout.ranks() &&
+           batches_[one.batch].global_batch == chosen.plan.global_batch &&
+           places_[one.place].given->candidate.instance.name == chosen.plan.cluster.instance.name;
+  });
+  if (cell == cells_.end()) return chosen;
+  const Place& place = places_[cell->place];
+  const ClusterSpec cluster = cluster_of(*cell);
+  const double limit = chosen.prediction.step_time.p50.value() * (1 + kNegligibleGain);
+  const double share = static_cast<double>(chosen.plan.global_batch) / cell->ranks;
+  const auto key = [](const TransformerPlan& plan, Seconds step) {
+    return std::tuple(plan.pipeline, plan.recompute, plan.interleave, plan.shard, step);
+  };
+  std::optional<Found> best;
+  for (const Layer& layer : place.layers) {
+    if (layer.device_seconds * share > limit) break;
+    visit_plans(*cell, layer, [&](const TransformerPlan& plan) {
+      const Seconds step =
+          predict_transformer(layer.cost, shape_, plan, cluster, place.given->evidence.costs)
+              .step();
+      if (step.value() > limit || (best && key(plan, step) >= key(best->plan, best->step))) return;
+      const auto memory = with_optimizer(fullest_stage(shape_, plan), job_.optimizer, plan);
+      if (memory.reserved() > cluster.instance.node.device.memory) return;
+      best = Found{plan, step, memory.reserved()};
+    });
+  }
+  if (!best) return chosen;
+  return ranked(*cell, best->plan);
 }
 
 Result<std::optional<RankedPlan>> TransformerSpace::plain(const RankedPlan& chosen) {
@@ -326,7 +395,6 @@ Result<std::optional<RankedPlan>> TransformerSpace::plain(const RankedPlan& chos
     plan.recompute = Recompute::kNone;
     plan.micro_batch = micro_batch;
     plan.accumulation = share / micro_batch;
-    add_buckets(plan);
     plans.push_back(std::move(plan));
   }
   if (plans.empty()) return std::optional<RankedPlan>();

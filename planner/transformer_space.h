@@ -1,6 +1,7 @@
 #pragma once
 // Plans of a transformer on GPUs, priced by the closed form.
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -40,6 +41,12 @@ class TransformerSpace final : public PlanSpace {
                                          const std::function<bool()>& stop) override;
   Result<std::optional<RankedPlan>> plain(const RankedPlan& chosen) override;
   Result<std::optional<RankedPlan>> lightest(const std::function<bool()>& stop) override;
+  /// Fewest stages (whose balance and sends are known worst), then least recomputing, fewest
+  /// chunks, lowest ZeRO stage.
+  Result<RankedPlan> simplest(const RankedPlan& chosen) override;
+  /// Buckets of 25 MiB on a rank, by all_reduce or sharded: the closed form prices bytes, not
+  /// buckets.
+  void finish(Plan& plan) const override;
   std::int64_t evaluated() const override { return evaluated_; }
   Rejections rejections() const override;
 
@@ -49,6 +56,8 @@ class TransformerSpace final : public PlanSpace {
     TransformerPlan plan;  ///< tensor, context, micro-batch, flags; one rank elsewhere
     TransformerLayerCost cost;
     double device_seconds = 0;  ///< of all devices for one sample, nothing waiting
+    double kept_bytes = 0;      ///< for backward, of all layers of one micro-batch
+    double weight_bytes = 0;    ///< of the whole model on the devices of one stage
   };
   struct Place {
     const TransformerPlace* given;
@@ -71,12 +80,14 @@ class TransformerSpace final : public PlanSpace {
   void add_place(const TransformerPlace& given);
   void add_cells(std::size_t place);
   ClusterSpec cluster_of(const Cell& cell) const;
+  /// Whether a plan of the cell with such layers can fit.
+  /// Formula: with s stages, m micro-batches and r ranks, stage 0 keeps min(m, s) micro-batches of
+  ///   layers / s, and m = s B t c / (r micro): layers min(1, B t c / (r micro)) for every s;
+  ///   beside it the weights of at most `layers` stages.
+  bool may_fit(const Cell& cell, const Layer& layer) const;
   template <class Visit>
   void visit_plans(const Cell& cell, const Layer& layer, Visit visit) const;
   Result<RankedPlan> ranked(const Cell& cell, const TransformerPlan& used) const;
-  /// Buckets of 25 MiB on a rank, by all_reduce or sharded: the closed form prices bytes, not
-  /// buckets.
-  void add_buckets(Plan& plan) const;
 
   const TrainingJob& job_;
   const ModelGraph& model_;
@@ -86,6 +97,7 @@ class TransformerSpace final : public PlanSpace {
   std::vector<GradientInfo> gradients_;
   std::vector<Place> places_;
   std::vector<Cell> cells_;
+  std::map<int, std::vector<int>> stages_;  ///< numbers of stages, by ranks over tensor x context
   std::int64_t evaluated_ = 0, out_of_memory_ = 0, divisibility_ = 0;
 };
 

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "costmodel/simulator.h"
+#include "planner/bounds.h"
 #include "planner/space.h"
 #include "tests/support/planner_cases.h"
 
@@ -41,7 +42,8 @@ std::vector<CostedBuckets> chosen(const ModelGraph& model, const Plan& plan,
                                   const std::vector<SyncMethod>& allowed = kAll) {
   std::int64_t evaluated = 0;
   auto result = choose_sync(
-      model, plan, gradients_of(model), allowed, costs, [] { return false; }, evaluated);
+      *unsynchronized(model, alone(plan, plan.micro_batch, plan.accumulation)), plan,
+      gradients_of(model), allowed, costs, Seconds(0), [] { return false; }, evaluated);
   EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().message);
   EXPECT_EQ(evaluated, static_cast<std::int64_t>(result->size()));
   return *result;
@@ -196,14 +198,43 @@ TEST(SyncChoice, GreedyIsNeverWorseThanPlainDataParallelismNorThanAnySingleChang
   }
 }
 
+TEST(SyncChoice, EndsWhenPlainDataParallelismIsAsGoodAsAnythingCanBe) {
+  const auto model = perceptron({8, 6, 4});
+  const auto costs = random_costs(3, 1e-4, 1);
+  const Plan plan = plan_for(model, 3, 4, candidate("a", 3, 1));
+  const auto training = unsynchronized(model, alone(plan, plan.micro_batch, plan.accumulation));
+  const auto choose = [&](Seconds floor) {
+    std::int64_t evaluated = 0;
+    const auto never = [] { return false; };
+    auto all =
+        choose_sync(*training, plan, gradients_of(model), kAll, costs, floor, never, evaluated);
+    EXPECT_TRUE(all.ok());
+    return *all;
+  };
+  const auto free = choose(Seconds(0));
+  ASSERT_GT(free.size(), 1U);
+  double plain = 0;
+  for (const auto& one : free) {
+    if (one.buckets == make_buckets(gradients_of(model),
+                                    std::vector(gradients_of(model).size(), SyncMethod::kAllReduce),
+                                    kPlainBucket)) {
+      plain = one.step.value();
+    }
+  }
+  ASSERT_GT(plain, 0);
+  EXPECT_EQ(choose(Seconds(plain * 0.995)).size(), 1U);
+  EXPECT_EQ(choose(Seconds(plain * 0.9)).size(), free.size());
+}
+
 TEST(SyncChoice, StopsWhenAskedAndKeepsWhatItHas) {
   const auto model = perceptron({16, 12, 8});
   const auto costs = random_costs(2, 1e-5, 10);
   int calls = 0;
   std::int64_t evaluated = 0;
+  const Plan plan = plan_for(model, 3, 4, candidate("a", 3, 1));
   const auto result = choose_sync(
-      model, plan_for(model, 3, 4, candidate("a", 3, 1)), gradients_of(model), kAll, costs,
-      [&] { return ++calls > 3; }, evaluated);
+      *unsynchronized(model, alone(plan, plan.micro_batch, plan.accumulation)), plan,
+      gradients_of(model), kAll, costs, Seconds(0), [&] { return ++calls > 3; }, evaluated);
   ASSERT_TRUE(result.ok());
   EXPECT_GE(result->size(), 1u);
   EXPECT_LE(evaluated, 4);
