@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "base/statistics.h"
+#include "costmodel/transformer_design.h"
+#include "costmodel/transformer_evidence.h"
 #include "costmodel/transformer_layer_factor.h"
 #include "costmodel/transformer_validation.h"
 
@@ -21,142 +23,173 @@ namespace pluto::bench {
 namespace {
 
 constexpr std::size_t kRuns = 20;
-constexpr int kMostDevices = 4;
 constexpr int kMostLayers = 16;
+constexpr unsigned kSeeds = 20;
 
 void print_header() {
-  fmt::print("{:<34} {:>5} {:>7} {:>7} {:>7} {:>9} {:>6} {:>6} {:>13}\n", "family", "n", "median",
+  fmt::print("{:<34} {:>5} {:>7} {:>7} {:>7} {:>9} {:>6} {:>6} {:>15}\n", "family", "n", "median",
              "p90", "bias", "p10..p90", "groups", "tau", "regret (worst)");
 }
 
 void print_family(const std::string& name, std::span<const TransformerRow> rows,
-                  const CostsByGeneration& costs) {
-  const StepErrors errors = errors_of(rows, costs);
+                  const CostsByGeneration& costs, const LayerFactors& factors = {}) {
+  const StepErrors errors = errors_of(rows, costs, factors);
   if (errors.relative.empty()) return;
-  const PlanRanking ranking = ranking_of(rows, costs);
+  const PlanRanking ranking = ranking_of(rows, costs, factors);
   fmt::print("{:<34} {:>5} {:>5.1f} % {:>5.1f} % {:>+5.1f} % {:>7.0f} %", name,
              errors.relative.size(), 100 * errors.median, 100 * errors.p90, 100 * errors.bias,
              100 * errors.coverage);
   if (ranking.groups > 0) {
-    fmt::print(" {:>6} {:>6.2f} {:>5.1f} ({:.1f}) %", ranking.groups, ranking.tau,
+    fmt::print(" {:>6} {:>6.3f} {:>6.2f} ({:.1f}) %", ranking.groups, ranking.tau,
                100 * ranking.mean_regret, 100 * ranking.worst_regret);
   }
   fmt::print("\n");
 }
 
-/// Errors on rows whose layers run the kernels of one of `points`, and on the others: rows of one
-/// kind of layer tell each other's answer.
-void print_by_kind(const std::vector<TransformerPoint>& points,
-                   const std::vector<TransformerRow>& rows, const TransformerCosts& costs) {
-  const LayerFactors factors(points, costs);
-  const auto print = [&](const char* name, bool seen, const LayerFactors& used) {
-    std::vector<double> sizes;
-    for (const auto& row : rows) {
-      const auto& one = row.point;
-      if (factors.factors().contains(layer_kernels(one.shape, one.plan)) != seen) continue;
-      const auto step = predict_measured_layers(one.shape, one.plan, one.cluster, costs, used);
-      sizes.push_back(std::abs(step.step() / one.step - 1));
-    }
-    if (sizes.empty()) return;
-    fmt::print("{:<34} {:>5} {:>5.1f} % {:>5.1f} %\n", name, sizes.size(), 100 * median(sizes),
-               100 * quantile(sizes, 0.9));
-  };
-  print("of a kind of layer that ran", true, {});
-  print("  with factors of measured layers", true, factors);
-  print("of no kind that ran", false, {});
-}
+/// One system measured in one node and across nodes, and what is known before.
+struct System {
+  std::vector<TransformerRow> node, cluster;
+  TransformerCosts start;  ///< never saw the system
+};
 
-/// `found` of a calibration from `runs`, on everything else of both tables of the system.
-void print_calibrated(const std::vector<std::size_t>& runs, const std::vector<TransformerRow>& pool,
-                      const TransformerFamily& node, const TransformerFamily& cluster,
-                      const TransformerCosts& start) {
-  std::vector<TransformerPoint> points;
-  std::vector<int> used;
-  for (const std::size_t i : runs) {
-    points.push_back(pool[i].point);
-    used.push_back(pool[i].line);
-  }
-  const auto found = calibrate_transformer(points, start);
-  if (!found.ok()) {
-    fmt::print("{}\n", found.error().message);
-    return;
-  }
-  const CostsByGeneration costs{{"A100", found->costs}};
-  fmt::print("{} runs, {} iterations: their median error {:.1f} -> {:.1f} %\n", found->points,
-             found->iterations, 100 * found->before, 100 * found->after);
-  std::vector<TransformerRow> rest, eight, deeper;
-  for (const auto& row : node.rows) {
-    if (std::ranges::find(used, row.line) != used.end()) continue;
-    rest.push_back(row);
-    if (row.point.plan.devices() == 8) eight.push_back(row);
-    if (row.point.shape.layers > kMostLayers) deeper.push_back(row);
-  }
-  print_header();
-  print_family("other points of the node", rest, costs);
-  print_family("  of them on 8 devices", eight, costs);
-  print_family("  of them with more layers", deeper, costs);
-  print_by_kind(points, rest, found->costs);
-  print_family("across nodes (64 devices)", cluster.rows, costs);
-  for (std::size_t c = 0; c < kTransformerConstants; ++c) {
-    if (found->costs.spread[c] < 0.6 * start.spread[c]) {
-      fmt::print("  {} {:.3g} -> {:.3g}\n", to_text(static_cast<TransformerConstant>(c)),
-                 start.value[c], found->costs.value[c]);
-    }
-  }
-}
-
-void print_calibration(const std::vector<TransformerFamily>& families,
-                       const TransformerCosts& believed) {
-  const auto of = [&](const char* name) {
-    return *std::ranges::find(families, name, &TransformerFamily::name);
-  };
-  const TransformerFamily node = of("vtrain_node");
-  const TransformerFamily cluster = of("vtrain_cluster");
-  const TransformerCosts start = fit_without(families, "vtrain", believed).at("A100");
+/// Rows of the node that a calibration may choose its runs from.
+std::vector<TransformerRow> pool_of(const System& system, int most_devices) {
   std::vector<TransformerRow> pool;
-  for (const auto& row : node.rows) {
-    if (row.point.plan.devices() <= kMostDevices && row.point.shape.layers <= kMostLayers) {
+  for (const auto& row : system.node) {
+    if (row.point.plan.devices() <= most_devices && row.point.shape.layers <= kMostLayers) {
       pool.push_back(row);
     }
   }
-  fmt::print(
-      "\ncalibration: {} of {} runs of vtrain_node on at most {} devices with at most {} layers, "
-      "from constants that never saw vTrain\nrule: each next run is the one whose prediction is "
-      "least certain\n",
-      kRuns, pool.size(), kMostDevices, kMostLayers);
-  print_calibrated(informative(pool, kRuns, start, 0.05), pool, node, cluster, start);
+  return pool;
+}
 
-  std::vector<double> inside, across;
-  for (unsigned seed = 0; seed < 20; ++seed) {
-    std::mt19937 random(seed);
-    std::vector<TransformerRow> shuffled = pool;
-    std::ranges::shuffle(shuffled, random);
-    std::vector<TransformerPoint> points;
-    for (std::size_t i = 0; i < kRuns; ++i) points.push_back(shuffled[i].point);
-    const auto found = calibrate_transformer(points, start);
-    if (!found.ok()) continue;
-    const CostsByGeneration costs{{"A100", found->costs}};
-    inside.push_back(errors_of(node.rows, costs).median);
-    across.push_back(errors_of(cluster.rows, costs).median);
-  }
-  fmt::print(
-      "rule: drawn at random, 20 draws: median error in the node {:.1f} % (worst draw {:.1f} %), "
-      "across nodes {:.1f} % ({:.1f} %)\n",
-      100 * median(inside), 100 * *std::ranges::max_element(inside), 100 * median(across),
-      100 * *std::ranges::max_element(across));
-
+std::vector<TransformerPoint> points_of(std::span<const TransformerRow> rows) {
   std::vector<TransformerPoint> points;
-  for (const std::size_t i : informative(pool, kRuns - 4, start, 0.05)) {
-    points.push_back(pool[i].point);
+  for (const auto& row : rows) points.push_back(row.point);
+  return points;
+}
+
+/// The runs that `pluto-plan calibrate --suggest` would name to tell the node's plans apart.
+std::vector<TransformerRow> chosen_from(std::span<const TransformerRow> pool, std::size_t count,
+                                        const System& system) {
+  std::vector<TransformerRow> chosen;
+  for (const std::size_t i :
+       choose_runs(points_of(pool), points_of(system.node), {}, count, system.start)) {
+    chosen.push_back(pool[i]);
   }
-  for (const std::size_t i : informative(cluster.rows, 4, start, 0.05)) {
-    points.push_back(cluster.rows[i].point);
+  return chosen;
+}
+
+struct Calibrated {
+  std::vector<TransformerRow> rest;  ///< of the node
+  CostsByGeneration costs;
+  LayerFactors factors;
+};
+
+Calibrated calibrated(std::span<const TransformerRow> runs, const System& system) {
+  Calibrated one;
+  const auto points = points_of(runs);
+  const auto found = calibrate_transformer(points, system.start);
+  one.costs["A100"] = found.ok() ? found->costs : system.start;
+  one.factors = LayerFactors(points, one.costs["A100"]);
+  for (const auto& row : system.node) {
+    if (std::ranges::find(runs, row.line, &TransformerRow::line) == runs.end()) {
+      one.rest.push_back(row);
+    }
   }
-  if (const auto found = calibrate_transformer(points, start); found.ok()) {
-    const CostsByGeneration costs{{"A100", found->costs}};
-    fmt::print("with 4 of the {} runs on 64 devices: in the node {:.1f} %, across nodes {:.1f} %\n",
-               kRuns, 100 * errors_of(node.rows, costs).median,
-               100 * errors_of(cluster.rows, costs).median);
+  return one;
+}
+
+void print_calibrated(const std::string& name, std::span<const TransformerRow> runs,
+                      const System& system) {
+  const Calibrated found = calibrated(runs, system);
+  const auto& kinds = found.factors.factors();
+  std::vector<TransformerRow> eight, deeper, ran, unseen;
+  for (const auto& row : found.rest) {
+    if (row.point.plan.devices() == 8) eight.push_back(row);
+    if (row.point.shape.layers > kMostLayers) deeper.push_back(row);
+    const bool known = kinds.contains(layer_kernels(row.point.shape, row.point.plan));
+    (known ? ran : unseen).push_back(row);
+  }
+  fmt::print("\n{} runs {}, {} kinds of layers\n", runs.size(), name, kinds.size());
+  print_header();
+  print_family("other points, constants alone", found.rest, found.costs);
+  print_family("other points of the node", found.rest, found.costs, found.factors);
+  print_family("  of them on 8 devices", eight, found.costs, found.factors);
+  print_family("  of them with more layers", deeper, found.costs, found.factors);
+  print_family("  of a kind of layer that ran", ran, found.costs, found.factors);
+  print_family("  of no kind that ran", unseen, found.costs, found.factors);
+  print_family("across nodes (64 devices)", system.cluster, found.costs, found.factors);
+}
+
+/// Median and worst over seeds of what a choice of runs gives.
+template <class Choose>
+void print_seeds(const std::string& name, const System& system, Choose choose) {
+  std::vector<double> inside, p90, tau, regret, worst, across;
+  for (unsigned seed = 0; seed < kSeeds; ++seed) {
+    std::mt19937 random(seed);
+    const Calibrated found = calibrated(choose(random), system);
+    const StepErrors errors = errors_of(found.rest, found.costs, found.factors);
+    const PlanRanking ranking = ranking_of(found.rest, found.costs, found.factors);
+    inside.push_back(100 * errors.median);
+    p90.push_back(100 * errors.p90);
+    tau.push_back(ranking.tau);
+    regret.push_back(100 * ranking.mean_regret);
+    worst.push_back(100 * ranking.worst_regret);
+    across.push_back(100 * errors_of(system.cluster, found.costs, found.factors).median);
+  }
+  const auto text = [](const std::vector<double>& values, double bad) {
+    return fmt::format("{:.1f} ({:.1f})", median(values), bad);
+  };
+  using std::ranges::max;
+  fmt::print("{:<44} {:>11} {:>12} {:.2f} ({:.2f}) {:>12} {:>12} {:>11}\n", name,
+             text(inside, max(inside)), text(p90, max(p90)), median(tau), std::ranges::min(tau),
+             text(regret, max(regret)), text(worst, max(worst)), text(across, max(across)));
+}
+
+void print_calibration(const std::vector<TransformerFamily>& families,
+                       const TransformerCostTable& table) {
+  const auto of = [&](const char* name) {
+    return std::ranges::find(families, name, &TransformerFamily::name)->rows;
+  };
+  const System system{of("vtrain_node"), of("vtrain_cluster"),
+                      fit_without(families, "vtrain", table).at("A100")};
+  fmt::print(
+      "\ncalibration with {} runs of vtrain_node with at most {} layers, from constants that never "
+      "saw vTrain\n",
+      kRuns, kMostLayers);
+  for (const int devices : {4, 8}) {
+    const auto pool = pool_of(system, devices);
+    print_calibrated(fmt::format("chosen from {} on at most {} devices", pool.size(), devices),
+                     chosen_from(pool, kRuns, system), system);
+  }
+  fmt::print("\nall rows: the least that factors of layers leave\n");
+  const Calibrated all = calibrated(system.node, system);
+  print_header();
+  print_family("vtrain_node", system.node, all.costs);
+  print_family("  with factors of all kinds", system.node, all.costs, all.factors);
+  if (const auto errors = left_out_errors(points_of(system.node), system.start, 32); errors.ok()) {
+    std::vector<double> sizes;
+    for (const double error : *errors) sizes.push_back(100 * std::abs(std::expm1(error)));
+    fmt::print("  each kind of layer left out: median {:.1f} %, p90 {:.1f} %\n", median(sizes),
+               quantile(sizes, 0.9));
+  }
+  fmt::print("\n{} seeds, median (worst), %\n{:<44} {:>11} {:>12} {:>11} {:>12} {:>12} {:>11}\n",
+             kSeeds, "runs", "in the node", "p90", "tau", "mean regret", "worst regret", "across");
+  for (const int devices : {4, 8}) {
+    const auto pool = pool_of(system, devices);
+    const auto drawn = [&](std::mt19937& random, std::size_t count) {
+      auto rows = pool;
+      std::ranges::shuffle(rows, random);
+      rows.resize(count);
+      return rows;
+    };
+    print_seeds(fmt::format("chosen from a random half, {} devices", devices), system,
+                [&](std::mt19937& random) {
+                  return chosen_from(drawn(random, pool.size() / 2), kRuns, system);
+                });
+    print_seeds(fmt::format("drawn at random, {} devices", devices), system,
+                [&](std::mt19937& random) { return drawn(random, kRuns); });
   }
 }
 
@@ -229,16 +262,23 @@ int run(const std::string& root) {
 
   fmt::print("\nconstants fitted without the family (vTrain: without both of its tables)\n");
   print_header();
+  std::vector<ScoredStep> held_out;
   for (const TransformerFamily& family : *families) {
-    print_family(family.name, family.rows,
-                 fit_without(*families, system_of(family.name), table->believed()));
+    const auto costs = fit_without(*families, system_of(family.name), *table);
+    print_family(family.name, family.rows, costs);
+    for (const auto& row : family.rows) {
+      if (row.point.step.value() > 0) held_out.push_back(scored(row, costs));
+    }
   }
+  const StepErrors all = summarize_errors(held_out);
+  fmt::print("{:<34} {:>5} {:>5.1f} % {:>5.1f} %\n", "all rows", held_out.size(), 100 * all.median,
+             100 * all.p90);
   fmt::print("\nconstants believed before any measurement\n");
   print_header();
   for (const TransformerFamily& family : *families) {
     print_family(family.name, family.rows, {{"A100", table->believed()}});
   }
-  print_calibration(*families, table->believed());
+  print_calibration(*families, *table);
   print_speed(families->front(), shipped.at("A100"));
   return 0;
 }

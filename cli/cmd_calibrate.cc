@@ -15,6 +15,7 @@
 #include "cli/commands.h"
 #include "cli/workflow.h"
 #include "costmodel/transformer_candidates.h"
+#include "costmodel/transformer_design.h"
 #include "costmodel/transformer_evidence.h"
 #include "costmodel/transformer_validation.h"
 #include "runtime/host.h"
@@ -23,7 +24,6 @@ namespace pluto {
 
 namespace {
 
-constexpr double kNoise = 0.05;         // of a measured step, for --suggest
 constexpr int kMostFolds = 40;          // up to so many kinds of layers each is left out alone
 constexpr std::size_t kMostShown = 30;  // rows of the table of points
 constexpr double kWorthSaying = 0.001;  // effect of a constant on the step
@@ -311,7 +311,7 @@ Result<int> calibrate(Session& session, const CalibrateOptions& options) {
   return 0;
 }
 
-/// The rows that would say most about the constants, given what was measured already.
+/// The rows after which the others can be told apart best, given what was measured already.
 Result<int> suggest(Session& session, const CalibrateOptions& options) {
   PLUTO_ASSIGN(const Catalog catalog, Catalog::load(session.data_folder + "/catalog"));
   PLUTO_ASSIGN(const auto table,
@@ -343,9 +343,14 @@ Result<int> suggest(Session& session, const CalibrateOptions& options) {
                          "constants belong to one device: choose one with --device");
   }
   PLUTO_ASSIGN(const auto evidence, transformer_evidence(measured, device, table));
+  std::vector<TransformerPoint> points;
+  for (const TransformerRow& row : rows) points.push_back(row.point);
+  // What is known of the constants is what they were believed to be and the measured steps.
+  TransformerCosts costs = evidence.costs;
+  costs.spread = table.costs_for(device).spread;
   std::vector<TransformerRow> chosen;
-  for (const std::size_t i :
-       informative(rows, static_cast<std::size_t>(options.suggest), evidence.costs, kNoise)) {
+  for (const std::size_t i : choose_runs(points, points, evidence.points,
+                                         static_cast<std::size_t>(options.suggest), costs)) {
     chosen.push_back(rows[i]);
   }
   const std::string text = to_csv(chosen);

@@ -237,7 +237,7 @@ Result<int> predict_simulated(Session& session, const SearchOptions& options, Jo
 }
 
 Result<int> run_predict(Session& session, const SearchOptions& options) {
-  PLUTO_ASSIGN(JobContext context, load_job(options));
+  PLUTO_ASSIGN(JobContext context, load_job(session, options));
   PLUTO_ASSIGN(const Catalog catalog, Catalog::load(session.data_folder + "/catalog"));
   PLUTO_ASSIGN(const auto places, transformer_places(session, context.job, catalog));
   if (!places.empty()) {

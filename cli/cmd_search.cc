@@ -142,7 +142,7 @@ std::string next_line(const SearchOptions& options, const Plan& plan) {
 }
 
 Result<int> run_search(Session& session, const SearchOptions& options) {
-  PLUTO_ASSIGN(JobContext context, load_job(options));
+  PLUTO_ASSIGN(JobContext context, load_job(session, options));
   PLUTO_ASSIGN(Searched s, search_job(session, options, std::move(context)));
   Terminal& terminal = *session.terminal;
   SearchResult& r = s.result;

@@ -37,6 +37,7 @@ void add_report(CLI::App& app, Session& session);
 void add_db(CLI::App& app, Session& session);
 void add_catalog(CLI::App& app, Session& session);
 void add_calibrate(CLI::App& app, Session& session);
+void add_fit(CLI::App& app, Session& session);
 void add_validate(CLI::App& app, Session& session);
 /// Not for people: the ranks that profile and run start.
 void add_worker(CLI::App& app, Session& session);

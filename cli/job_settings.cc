@@ -82,6 +82,20 @@ Result<void> apply_choice(TrainingJob& job, const Setting& setting) {
     job.instances = {setting.value};
     return {};
   }
+  if (setting.key == "convergence") {
+    if (setting.value.empty())
+      return setting.wrong("fixed, auto, a family or a CSV file", "resnet");
+    job.convergence = {};
+    job.convergence.source = setting.value;
+    return {};
+  }
+  if (setting.key == "critical_batch") {
+    const auto batch = parse_number(setting.value);
+    if (!batch || *batch <= 0) return setting.wrong("a positive number of samples", "2000");
+    job.convergence = {};
+    job.convergence.critical_batch = *batch;
+    return {};
+  }
   if (setting.key == "learning_rate") {
     const auto rate = parse_number(setting.value);
     if (!rate || *rate <= 0) return setting.wrong("a positive number", "0.1");
@@ -118,7 +132,9 @@ constexpr Key kKeys[] = {{"ranks", apply_size},
                          {"attention", apply_strategy},
                          {"sync", apply_choice},
                          {"instance", apply_choice},
-                         {"learning_rate", apply_choice}};
+                         {"learning_rate", apply_choice},
+                         {"convergence", apply_choice},
+                         {"critical_batch", apply_choice}};
 
 }  // namespace
 

@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
   add_db(app, session);
   add_catalog(app, session);
   add_calibrate(app, session);
+  add_fit(app, session);
   add_validate(app, session);
   add_worker(app, session);
 

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "cli/job_settings.h"
 #include "costmodel/transformer_graph.h"
+#include "planner/convergence_table.h"
 #include "runtime/host.h"
 
 namespace pluto {
@@ -92,9 +93,11 @@ void add_job_options(CLI::App& verb, SearchOptions& options, const char* setting
       fmt::format("KEY=VALUE held fixed (repeatable): {}", fmt::join(setting_keys(), " ")));
 }
 
-Result<JobContext> load_job(const SearchOptions& options) {
+Result<JobContext> load_job(const Session& session, const SearchOptions& options) {
   PLUTO_ASSIGN(JobContext context, load_job(options.job));
   PLUTO_TRY(apply_flags(context.job, options));
+  PLUTO_ASSIGN(const auto table, load_convergence_table(session.data_folder + "/convergence.json"));
+  PLUTO_TRY_AT(options.job, look_up_convergence(context.job, table));
   return context;
 }
 

@@ -26,8 +26,8 @@ struct SearchOptions {
 /// The job argument and the settings flag of a verb.
 void add_job_options(CLI::App& verb, SearchOptions& options, const char* settings_flag);
 
-/// The job file under the flags, by the same rules.
-Result<JobContext> load_job(const SearchOptions& options);
+/// The job file under the flags, by the same rules; what it says of convergence looked up.
+Result<JobContext> load_job(const Session& session, const SearchOptions& options);
 
 /// The GPU instances a job names, with what is known of steps of transformers there; empty when it
 /// names another place as well.

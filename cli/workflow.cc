@@ -9,6 +9,7 @@
 #include "cli/environment.h"
 #include "cli/launcher.h"
 #include "executor/data_source.h"
+#include "planner/batch_law.h"
 #include "runtime/backends.h"
 #include "runtime/host.h"
 
@@ -161,7 +162,7 @@ Plan probe_plan(const JobContext& context, const Host& host, const ProbePoint& p
   plan.accumulation = point.accumulation;
   plan.global_batch = point.micro_batch * ranks * point.accumulation;
   plan.optimizer = job.optimizer;
-  plan.learning_rate = job.learning_rate;
+  plan.learning_rate = schedule_of(job, context.dataset_samples);
   plan.checkpoint_every = job.checkpoint_every;
   plan.seed = job.seed;
   if (ranks == 1) return plan;

@@ -164,6 +164,8 @@ OpClass class_of(OpKind kind) {
     case OpKind::kSoftmaxCrossEntropy:
     case OpKind::kBceWithLogits:
     case OpKind::kMse:
+    case OpKind::kSoftmaxTerms:
+    case OpKind::kSplitCrossEntropy:
       return OpClass::kLoss;
     case OpKind::kSgd:
     case OpKind::kAdam:

@@ -24,6 +24,7 @@ class Mixer {
   }
   void add(std::int64_t number) { add(static_cast<std::uint64_t>(number)); }
   void add(RankGroup group) { add(static_cast<std::uint64_t>(group)); }
+  void add(Activation activation) { add(static_cast<std::uint64_t>(activation)); }
   void add(bool flag) { add(std::uint64_t{flag}); }
   void add(double number) { add(std::bit_cast<std::uint64_t>(number + 0.0)); }
   void add(const std::vector<std::int64_t>& numbers) {
@@ -64,7 +65,9 @@ SignatureKey key_of(const OpSignature& signature) {
   // A measurement read back has its cost attributes only; a node of a graph has all.
   auto attrs = cost_attrs(signature.attrs);
   std::visit(
-      [&](auto& fields) { fields.visit([&](const char*, auto& field) { mixer.add(field); }); },
+      [&](auto& fields) {
+        fields.visit([&](const char*, auto& field, bool = false) { mixer.add(field); });
+      },
       attrs);
   for (const auto* types : {&signature.inputs, &signature.outputs}) {
     mixer.add(static_cast<std::uint64_t>(types->size()));

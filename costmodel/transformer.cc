@@ -188,12 +188,15 @@ TransformerLayerCost layer_cost(const TransformerShape& shape, const Transformer
   struct Direction {
     double compute;
     double comm;
+    double waits;  ///< seconds of both that follow the host
   };
   // Collectives are device work: a slow host hides them.
   const auto direction = [&](double ops, double device, double comm) {
     const double busy = device + ops * floor;
     const double alone = slower(ops * host, busy);
-    return Direction{alone, slower(ops * host, busy + comm) - alone};
+    const double both = slower(ops * host, busy + comm);
+    const double share = ops * host / both;
+    return Direction{alone, both - alone, both * share * share * share * share};
   };
   const Direction forward = direction(kForwardOps + collective_ops, pass.forward, forward_comm);
   const Direction backward =
@@ -201,11 +204,14 @@ TransformerLayerCost layer_cost(const TransformerShape& shape, const Transformer
   cost.forward = forward.compute;
   cost.backward = backward.compute;
   cost.tensor_comm = forward.comm + backward.comm;
+  double waits = forward.waits + backward.waits;
   if (plan.recompute == Recompute::kFull) {
     cost.backward += forward.compute;
     cost.tensor_comm += forward.comm;
+    waits += forward.waits;
   }
   if (plan.recompute == Recompute::kSelective) cost.backward += pass.selective + 8 * floor;
+  cost.host_share = waits / (cost.forward + cost.backward + cost.tensor_comm);
 
   const double v = shape.vocabulary / t;
   // What is cut among tensor ranks is padded first.

@@ -27,9 +27,10 @@ struct TransformerStep {
 /// What one micro-batch costs on one device, whatever the numbers of data-parallel ranks, stages
 /// and micro-batches are: computed once per (shape, micro_batch, tensor, context, flags), reused.
 struct TransformerLayerCost {
-  double forward = 0;       ///< seconds of one layer, compute
-  double backward = 0;      ///< seconds of one layer, recomputing included
-  double tensor_comm = 0;   ///< exposed seconds of one layer, both directions
+  double forward = 0;      ///< seconds of one layer, compute
+  double backward = 0;     ///< seconds of one layer, recomputing included
+  double tensor_comm = 0;  ///< exposed seconds of one layer, both directions
+  double host_share = 0;   ///< d ln(these three together) / d ln(host's time): 1 waits for the host
   double head_forward = 0;  ///< output layer and loss
   double head_backward = 0;
   double head_comm = 0;

@@ -37,9 +37,10 @@ Result<TransformerCostTable> TransformerCostTable::load(const std::string& path)
   PLUTO_TRY(reader.string("about"));
   TransformerCostTable table;
   PLUTO_ASSIGN(table.common_.step_spread, positive(reader, "step_spread"));
-  table.believed_.step_spread = table.common_.step_spread;
   PLUTO_ASSIGN(table.common_.layer_spread, positive(reader, "layer_spread"));
-  table.believed_.layer_spread = table.common_.layer_spread;
+  PLUTO_ASSIGN(table.common_.host_spread, positive(reader, "host_spread"));
+  PLUTO_ASSIGN(table.common_.degree_share, positive(reader, "degree_share"));
+  if (table.common_.degree_share > 1) return reader.error("degree_share", "is at most 1");
   PLUTO_ASSIGN(const Value::Array* fitted, reader.array("fitted_on"));
   for (const Value& name : *fitted) {
     if (!name.is_string()) return reader.error("fitted_on", "holds parts of names of devices");
@@ -47,28 +48,29 @@ Result<TransformerCostTable> TransformerCostTable::load(const std::string& path)
   }
   PLUTO_ASSIGN(const Value* constants, reader.object("constants"));
   PLUTO_ASSIGN(auto common, ObjectReader::open(*constants, reader.place("constants")));
+  auto believed = table.common_.value;
   for (std::size_t i = 0; i < kTransformerConstants; ++i) {
     PLUTO_ASSIGN(const Value* value, common.object(kNames[i]));
     PLUTO_ASSIGN(auto one, ObjectReader::open(*value, common.place(kNames[i])));
     PLUTO_ASSIGN(table.common_.value[i], positive(one, "value"));
-    PLUTO_ASSIGN(table.believed_.value[i], positive(one, "believed"));
+    PLUTO_ASSIGN(believed[i], positive(one, "believed"));
     PLUTO_ASSIGN(table.common_.spread[i], positive(one, "spread"));
     PLUTO_TRY(one.string("source"));
     PLUTO_TRY(one.finish());
   }
   PLUTO_TRY(common.finish());
-  table.believed_.spread = table.common_.spread;
+  table.believed_ = table.common_;
+  table.believed_.value = believed;
   PLUTO_ASSIGN(const Value* devices, reader.object("devices"));
   PLUTO_ASSIGN(auto device_reader, ObjectReader::open(*devices, reader.place("devices")));
   for (const auto& [match, unused] : devices->as_object()) {
     PLUTO_ASSIGN(const Value* value, device_reader.object(match));
     PLUTO_ASSIGN(auto one, ObjectReader::open(*value, device_reader.place(match)));
-    PLUTO_TRY(one.string("source"));
-    for (std::size_t i = 0; i < kTransformerConstants; ++i) {
-      PLUTO_ASSIGN(const auto number, one.optional_number(kNames[i]));
-      if (!number) continue;
-      if (!(*number > 0)) return one.error(kNames[i], "must be positive");
-      table.overrides_.push_back({match, static_cast<TransformerConstant>(i), *number});
+    PLUTO_TRY(read_overrides(one, match, table.overrides_));
+    if (const Value* beliefs = one.optional("believed")) {
+      PLUTO_ASSIGN(auto believed, ObjectReader::open(*beliefs, one.place("believed")));
+      PLUTO_TRY(read_overrides(believed, match, table.beliefs_));
+      PLUTO_TRY(believed.finish());
     }
     PLUTO_TRY(one.finish());
   }
@@ -76,16 +78,37 @@ Result<TransformerCostTable> TransformerCostTable::load(const std::string& path)
   return table;
 }
 
-TransformerCosts TransformerCostTable::costs_for(const DeviceSpec& device) const {
-  TransformerCosts costs = common_;
+Result<void> TransformerCostTable::read_overrides(ObjectReader& reader, const std::string& match,
+                                                  std::vector<Override>& overrides) {
+  PLUTO_TRY(reader.string("source"));
+  for (std::size_t i = 0; i < kTransformerConstants; ++i) {
+    PLUTO_ASSIGN(const auto number, reader.optional_number(kNames[i]));
+    if (!number) continue;
+    if (!(*number > 0)) return reader.error(kNames[i], "must be positive");
+    overrides.push_back({match, static_cast<TransformerConstant>(i), *number});
+  }
+  return {};
+}
+
+TransformerCosts TransformerCostTable::overridden(TransformerCosts costs, const DeviceSpec& device,
+                                                  const std::vector<Override>& overrides) {
   std::string matched;
-  for (const Override& one : overrides_) {
+  for (const Override& one : overrides) {
     if (device.name.find(one.match) == std::string::npos) continue;
     if (matched.empty()) matched = one.match;
     if (one.match != matched) break;
     costs.value[static_cast<std::size_t>(one.constant)] = one.value;
   }
   return costs;
+}
+
+TransformerCosts TransformerCostTable::costs_for(const DeviceSpec& device) const {
+  return overridden(common_, device, overrides_);
+}
+
+TransformerCosts TransformerCostTable::with_beliefs(const TransformerCosts& costs,
+                                                    const DeviceSpec& device) const {
+  return overridden(costs, device, beliefs_);
 }
 
 bool TransformerCostTable::fitted_on(const DeviceSpec& device) const {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/document.h"
 #include "base/result.h"
 #include "plan/cluster.h"
 
@@ -41,7 +42,9 @@ struct TransformerCosts {
   std::array<double, kTransformerConstants> value{};
   std::array<double, kTransformerConstants> spread{};  ///< of ln(value), as known beforehand
   double step_spread = 0;                              ///< of ln(measured / predicted) of a step
-  double layer_spread = 0.1;  ///< of ln(measured / predicted) between kinds of layers
+  /// Of ln(measured / predicted) between kinds of layers: of what their device does, of what their
+  /// host does, and the part of these variances that kinds of one tensor degree share.
+  double layer_spread = 0.06, host_spread = 0.15, degree_share = 0.5;
   double operator[](TransformerConstant constant) const {
     return value[static_cast<std::size_t>(constant)];
   }
@@ -60,6 +63,8 @@ class TransformerCostTable {
   /// What the constants were believed to be before any measured step was seen: the start of every
   /// fit that has to be independent of the shipped tables.
   const TransformerCosts& believed() const { return believed_; }
+  /// `costs`, but for what was believed of this device alone.
+  TransformerCosts with_beliefs(const TransformerCosts& costs, const DeviceSpec& device) const;
 
  private:
   struct Override {
@@ -67,9 +72,13 @@ class TransformerCostTable {
     TransformerConstant constant;
     double value;
   };
+  static Result<void> read_overrides(ObjectReader& reader, const std::string& match,
+                                     std::vector<Override>& overrides);
+  static TransformerCosts overridden(TransformerCosts costs, const DeviceSpec& device,
+                                     const std::vector<Override>& overrides);
   TransformerCosts common_;
   TransformerCosts believed_;
-  std::vector<Override> overrides_;
+  std::vector<Override> overrides_, beliefs_;
   std::vector<std::string> fitted_on_;  ///< texts that names of devices contain
 };
 

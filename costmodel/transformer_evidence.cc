@@ -14,9 +14,9 @@ namespace pluto {
 
 namespace {
 
-Seconds step_of(const TransformerPoint& point, const TransformerCosts& costs) {
-  const auto layer = layer_cost(point.shape, point.plan, point.cluster, costs);
-  return predict_transformer(layer, point.shape, point.plan, point.cluster, costs).step();
+Seconds step_of(const TransformerPoint& point, const TransformerCosts& costs,
+                const LayerFactors& factors) {
+  return predict_measured_layers(point.shape, point.plan, point.cluster, costs, factors).step();
 }
 
 TransformerEvidence shipped(const DeviceSpec& device, const TransformerCostTable& table) {
@@ -56,9 +56,7 @@ Result<TransformerEvidence> transformer_evidence(std::span<const CalibrationPoin
   found.before = fit.before;
   std::vector<double> errors;
   for (const TransformerPoint& one : found.points) {
-    const auto step =
-        predict_measured_layers(one.shape, one.plan, one.cluster, found.costs, found.factors);
-    errors.push_back(std::abs(step.step() / one.step - 1));
+    errors.push_back(std::abs(step_of(one, found.costs, found.factors) / one.step - 1));
   }
   found.after = median(errors);
   found.basis = fmt::format("calibrated by {} run{} of {} (their median error {:.1f} -> {:.1f} %)",
@@ -90,8 +88,9 @@ Result<std::vector<double>> left_out_errors(std::span<const TransformerPoint> po
       }
     }
     PLUTO_ASSIGN(const TransformerCalibration fit, calibrate_transformer(rest, prior));
+    const LayerFactors factors(rest, fit.costs);
     for (const std::size_t i : left_out) {
-      errors[i] = std::log(step_of(points[i], fit.costs) / points[i].step);
+      errors[i] = std::log(step_of(points[i], fit.costs, factors) / points[i].step);
     }
   }
   return errors;
@@ -106,9 +105,9 @@ ConstantEffect effect_of(TransformerConstant constant, std::span<const Transform
   high.value[index] *= std::exp(p90);
   std::vector<double> lows, highs;
   for (const TransformerPoint& point : points) {
-    const Seconds step = step_of(point, costs);
-    lows.push_back(step_of(point, low) / step - 1);
-    highs.push_back(step_of(point, high) / step - 1);
+    const Seconds step = step_of(point, costs, {});
+    lows.push_back(step_of(point, low, {}) / step - 1);
+    highs.push_back(step_of(point, high, {}) / step - 1);
   }
   return {median(lows), median(highs)};
 }

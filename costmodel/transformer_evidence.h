@@ -35,11 +35,11 @@ Result<TransformerEvidence> transformer_evidence(std::span<const CalibrationPoin
                                                  const DeviceSpec& device,
                                                  const TransformerCostTable& table);
 
-/// ln(predicted / measured) of every point with constants fitted without all points that run the
-/// same kernels (layer_kernels()): a layer measured with another number of layers or ranks would
-/// tell the answer. Kinds of layers are left out in at most `folds` turns. Fitting starts at the
-/// prior each time. Errors: those of calibrate_transformer(); kInvalidInput for points of one kind
-/// or fewer than two folds.
+/// ln(predicted / measured) of every point with constants and factors of layers found without all
+/// points that run the same kernels (layer_kernels()): a layer measured with another number of
+/// layers or ranks would tell the answer. Kinds of layers are left out in at most `folds` turns.
+/// Fitting starts at the prior each time. Errors: those of calibrate_transformer(); kInvalidInput
+/// for points of one kind or fewer than two folds.
 Result<std::vector<double>> left_out_errors(std::span<const TransformerPoint> points,
                                             const TransformerCosts& prior, int folds);
 

@@ -5,6 +5,12 @@
 
 namespace pluto {
 
+namespace {
+
+constexpr double kTreeShare = 0.92;  // of the bandwidth, by NCCL's tuning model
+
+}  // namespace
+
 TransformerLinks::TransformerLinks(const ClusterSpec& cluster, const TransformerCosts& costs) {
   const auto& node = cluster.instance.node;
   devices_ = node.devices;
@@ -20,22 +26,30 @@ TransformerLinks::TransformerLinks(const ClusterSpec& cluster, const Transformer
 TransformerLinks::Path TransformerLinks::path(int group, int stride) const {
   const int local = std::clamp(devices_ / stride, 1, group);
   const double intra_steps = local - 1;
-  if (group <= local) return {floor_ / 2 + intra_steps * intra_alpha_, intra_};
+  if (group <= local) return {floor_ / 2 + intra_steps * intra_alpha_, intra_, 1};
   const double nodes = std::ceil(static_cast<double>(group) / local);
   // Trees across nodes; the groups of a node share its network evenly.
   return {floor_ / 2 + intra_steps * intra_alpha_ + std::ceil(std::log2(nodes)) * network_alpha_,
-          std::min(local > 1 ? intra_ : network_, network_ * local / devices_)};
+          std::min(local > 1 ? intra_ : network_, network_ * local / devices_), nodes};
 }
 
 double TransformerLinks::all_reduce(double bytes, int group, int stride) const {
   if (group < 2) return 0;
   const Path one = path(group, stride);
+  const double ring = bytes * (group - 1) / group / one.bandwidth;
+  // Where nodes have several of the ranks, a tree sends each sum once: less than a ring.
+  const double tree =
+      one.nodes > 1
+          ? bytes / kTreeShare * std::max((one.nodes - 1) / one.nodes / one.bandwidth, 1 / intra_)
+          : ring;
   // What arrives is read, added and written, at both ends: twice two passes over the buffer.
-  return 2 * (one.latency + bytes * (group - 1) / group / one.bandwidth) + bytes / copy_;
+  return 2 * (one.latency + std::min(ring, tree)) + bytes / copy_;
 }
 
 double TransformerLinks::gather(double bytes, int group, int stride) const {
-  return all_reduce(bytes, group, stride) / 2;
+  if (group < 2) return 0;
+  const Path one = path(group, stride);
+  return one.latency + bytes * (group - 1) / group / one.bandwidth + bytes / copy_ / 2;
 }
 
 double TransformerLinks::send(double bytes, int stride, int span) const {

@@ -31,7 +31,8 @@ std::vector<std::string> assumptions_of(const TransformerShape& shape, const Pla
   if (!measured.empty()) {
     const bool known = measured.contains(layer_kernels(shape, used));
     sentences.emplace_back(known ? "a layer of this kind was measured"
-                                 : "no layer of this kind was measured: constants alone");
+                                 : "no layer of this kind was measured: constants, and what "
+                                   "others of its tensor degree showed");
   }
   sentences.push_back(fmt::format("products in {}, attention by {}", to_text(used.precision),
                                   to_text(used.attention)));

@@ -1,7 +1,6 @@
 #include "costmodel/transformer_validation.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <set>
 #include <tuple>
@@ -68,9 +67,13 @@ CostsByGeneration shipped_costs(std::span<const TransformerFamily> families,
 }
 
 CostsByGeneration fit_without(std::span<const TransformerFamily> families,
-                              const std::string& system, const TransformerCosts& believed) {
+                              const std::string& system, const TransformerCostTable& table) {
   std::map<std::string, std::vector<TransformerPoint>> points;
+  std::map<std::string, DeviceSpec> devices;
   for (const TransformerFamily& family : families) {
+    for (const auto& row : family.rows) {
+      devices.try_emplace(generation(row), row.point.cluster.instance.node.device);
+    }
     if (system_of(family.name) == system) continue;
     const std::size_t thinning = family.rows.size() > 1000 ? kThinning : 1;
     for (std::size_t i = 0; i < family.rows.size(); i += thinning) {
@@ -85,33 +88,39 @@ CostsByGeneration fit_without(std::span<const TransformerFamily> families,
     costs[name].spread = start.spread;
     costs[name].step_spread = start.step_spread;
   };
-  fit("A100", believed);
-  for (const auto& [name, unused] : points) {
-    if (name != "A100") fit(name, costs["A100"]);
+  fit("A100", table.believed());
+  for (const auto& [name, device] : devices) {
+    if (name != "A100") fit(name, table.with_beliefs(costs["A100"], device));
   }
   return costs;
 }
 
-TransformerStep predicted_step(const TransformerRow& row, const CostsByGeneration& costs) {
-  const auto step = predict_transformer(row.point.shape, row.point.plan, row.point.cluster,
-                                        costs_for(row, costs));
-  return step.ok() ? *step : TransformerStep{};
+TransformerStep predicted_step(const TransformerRow& row, const CostsByGeneration& costs,
+                               const LayerFactors& factors) {
+  const auto& [shape, plan, cluster, measured] = row.point;
+  const TransformerCosts& used = costs_for(row, costs);
+  const auto step = predict_transformer(shape, plan, cluster, used);
+  if (!step.ok()) return TransformerStep{};
+  return predict_measured_layers(shape, plan, cluster, used, factors);
 }
 
-ScoredStep scored(const TransformerRow& row, const CostsByGeneration& costs) {
-  return {predicted_step(row, costs).step().value(), row.point.step.value(),
+ScoredStep scored(const TransformerRow& row, const CostsByGeneration& costs,
+                  const LayerFactors& factors) {
+  return {predicted_step(row, costs, factors).step().value(), row.point.step.value(),
           costs_for(row, costs).step_spread};
 }
 
-StepErrors errors_of(std::span<const TransformerRow> rows, const CostsByGeneration& costs) {
+StepErrors errors_of(std::span<const TransformerRow> rows, const CostsByGeneration& costs,
+                     const LayerFactors& factors) {
   std::vector<ScoredStep> steps;
   for (const auto& row : rows) {
-    if (row.point.step.value() > 0) steps.push_back(scored(row, costs));
+    if (row.point.step.value() > 0) steps.push_back(scored(row, costs, factors));
   }
   return summarize_errors(steps);
 }
 
-PlanRanking ranking_of(std::span<const TransformerRow> rows, const CostsByGeneration& costs) {
+PlanRanking ranking_of(std::span<const TransformerRow> rows, const CostsByGeneration& costs,
+                       const LayerFactors& factors) {
   using Key = std::tuple<std::string, int, int, int, int, int, int>;
   std::map<Key, std::vector<std::pair<double, double>>> groups;  // predicted, measured
   for (const auto& row : rows) {
@@ -119,7 +128,7 @@ PlanRanking ranking_of(std::span<const TransformerRow> rows, const CostsByGenera
     const auto& shape = row.point.shape;
     groups[{row.cluster, shape.layers, shape.hidden, shape.heads, shape.sequence,
             row.point.plan.devices(), row.point.plan.global_batch}]
-        .emplace_back(predicted_step(row, costs).step().value(), row.point.step.value());
+        .emplace_back(predicted_step(row, costs, factors).step().value(), row.point.step.value());
   }
   PlanRanking ranking;
   for (const auto& [key, pairs] : groups) {
@@ -136,59 +145,6 @@ PlanRanking ranking_of(std::span<const TransformerRow> rows, const CostsByGenera
     ranking.mean_regret /= ranking.groups;
   }
   return ranking;
-}
-
-std::vector<std::size_t> informative(std::span<const TransformerRow> rows, std::size_t count,
-                                     const TransformerCosts& costs, double noise) {
-  using Vector = std::array<double, kTransformerConstants>;
-  const auto log_step = [](const TransformerRow& row, const TransformerCosts& used) {
-    return std::log(predicted_step(row, {{"A100", used}}).step().value());
-  };
-  std::vector<Vector> slopes;
-  for (const auto& row : rows) {
-    Vector slope{};
-    const double base = log_step(row, costs);
-    for (std::size_t c = 0; c < kTransformerConstants; ++c) {
-      TransformerCosts moved = costs;
-      moved.value[c] *= 1.001;
-      slope[c] = (log_step(row, moved) - base) / std::log(1.001);
-    }
-    slopes.push_back(slope);
-  }
-  // Covariance of the constants' logarithms, shrunk by each chosen row.
-  std::array<Vector, kTransformerConstants> covariance{};
-  for (std::size_t c = 0; c < kTransformerConstants; ++c) {
-    covariance[c][c] = costs.spread[c] * costs.spread[c];
-  }
-  std::vector<std::size_t> chosen;
-  while (chosen.size() < std::min(count, rows.size())) {
-    double most = -1;
-    std::size_t next = 0;
-    Vector along{};
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      if (std::ranges::find(chosen, i) != chosen.end()) continue;
-      Vector product{};
-      double variance = 0;
-      for (std::size_t a = 0; a < kTransformerConstants; ++a) {
-        for (std::size_t b = 0; b < kTransformerConstants; ++b) {
-          product[a] += covariance[a][b] * slopes[i][b];
-        }
-        variance += slopes[i][a] * product[a];
-      }
-      if (variance > most) {
-        most = variance;
-        next = i;
-        along = product;
-      }
-    }
-    chosen.push_back(next);
-    for (std::size_t a = 0; a < kTransformerConstants; ++a) {
-      for (std::size_t b = 0; b < kTransformerConstants; ++b) {
-        covariance[a][b] -= along[a] * along[b] / (most + noise * noise);
-      }
-    }
-  }
-  return chosen;
 }
 
 }  // namespace pluto

@@ -10,6 +10,7 @@
 #include "costmodel/step_errors.h"
 #include "costmodel/transformer_calibration.h"
 #include "costmodel/transformer_costs.h"
+#include "costmodel/transformer_layer_factor.h"
 #include "costmodel/transformer_points.h"
 
 namespace pluto {
@@ -31,17 +32,21 @@ Result<std::vector<TransformerFamily>> load_transformer_families(const std::stri
 CostsByGeneration shipped_costs(std::span<const TransformerFamily> families,
                                 const TransformerCostTable& table);
 
-/// Constants from rows with a time of all families but those of `system`, started at what was
-/// believed before any measurement: A100 rows first, then each other generation from there.
-/// Generations without rows have the A100's. A system is what families share: "vtrain" for two.
+/// Constants from rows with a time of all families but those of `system`, started at what `table`
+/// believed before any measurement: A100 rows first, then each other generation of the families
+/// from there and from what was believed of its device. A system is what families share: "vtrain"
+/// for two.
 CostsByGeneration fit_without(std::span<const TransformerFamily> families,
-                              const std::string& system, const TransformerCosts& believed);
+                              const std::string& system, const TransformerCostTable& table);
 std::string system_of(const std::string& family);
 
-/// Of the rows that have a time.
-StepErrors errors_of(std::span<const TransformerRow> rows, const CostsByGeneration& costs);
+/// Of the rows that have a time. `factors` here and below: of layers measured on the one device
+/// that the rows ran on.
+StepErrors errors_of(std::span<const TransformerRow> rows, const CostsByGeneration& costs,
+                     const LayerFactors& factors = {});
 /// The prediction beside the measurement. Precondition: the row has a time.
-ScoredStep scored(const TransformerRow& row, const CostsByGeneration& costs);
+ScoredStep scored(const TransformerRow& row, const CostsByGeneration& costs,
+                  const LayerFactors& factors = {});
 
 /// Ranking inside groups of rows with the same model, cluster, devices and global batch.
 struct PlanRanking {
@@ -50,14 +55,11 @@ struct PlanRanking {
   /// How much slower the plan predicted fastest is than the fastest, relative.
   double mean_regret = 0, worst_regret = 0;
 };
-PlanRanking ranking_of(std::span<const TransformerRow> rows, const CostsByGeneration& costs);
-
-/// `count` rows that together say most about the constants before they are measured: each next one
-/// is that whose predicted step is least certain given the chosen ones (greedy D-optimal design).
-std::vector<std::size_t> informative(std::span<const TransformerRow> rows, std::size_t count,
-                                     const TransformerCosts& costs, double noise);
+PlanRanking ranking_of(std::span<const TransformerRow> rows, const CostsByGeneration& costs,
+                       const LayerFactors& factors = {});
 
 /// All terms 0 when the row cannot be predicted.
-TransformerStep predicted_step(const TransformerRow& row, const CostsByGeneration& costs);
+TransformerStep predicted_step(const TransformerRow& row, const CostsByGeneration& costs,
+                               const LayerFactors& factors = {});
 
 }  // namespace pluto

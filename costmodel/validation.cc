@@ -134,7 +134,7 @@ Result<ValidatedFamily> Validation::transformers(const ValidationFamily& family)
   }
   PLUTO_ASSIGN(const auto table, TransformerCostTable::load(data_folder_ + "/transformer.json"));
   const CostsByGeneration shipped = shipped_costs(transformers_, table);
-  const auto without = fit_without(transformers_, system_of(family.name), table.believed());
+  const auto without = fit_without(transformers_, system_of(family.name), table);
   const auto source = std::ranges::find(transformers_, family.name, &TransformerFamily::name);
   if (source == transformers_.end()) return internal_error(family.name + " was not loaded");
   ValidatedFamily result{family, {}, ranking_of(source->rows, shipped)};

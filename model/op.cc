@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 #include <limits>
+#include <type_traits>
 
 #include "base/text.h"
 
@@ -47,6 +48,8 @@ constexpr std::array<const char*, kOpKindCount> kKindNames = {"conv2d",
                                                               "softmax_cross_entropy",
                                                               "bce_with_logits",
                                                               "mse",
+                                                              "softmax_terms",
+                                                              "split_cross_entropy",
                                                               "cast",
                                                               "accumulate",
                                                               "sgd",
@@ -79,6 +82,7 @@ constexpr std::array<const char*, 4> kPassNames = {"forward", "backward", "backw
 constexpr std::array<const char*, 4> kGroupNames = {"tensor", "context", "data", "expert"};
 
 std::string write(RankGroup value) { return to_text(value); }
+std::string write(Activation value) { return to_text(value); }
 std::string write(std::int64_t value) { return fmt::format("{}", value); }
 std::string write(bool value) { return value ? "1" : "0"; }
 std::string write(const std::string& value) { return value; }
@@ -96,6 +100,11 @@ bool read(std::string_view text, RankGroup& value) {
   const auto group = parse_rank_group(text);
   if (group) value = *group;
   return group.ok();
+}
+bool read(std::string_view text, Activation& value) {
+  const auto activation = parse_activation(text);
+  if (activation) value = *activation;
+  return activation.ok();
 }
 bool read(std::string_view text, std::int64_t& value) {
   const auto number = parse_integer(text);
@@ -249,6 +258,8 @@ OpAttrs default_attrs(OpKind kind) {
     case OpKind::kSoftmaxCrossEntropy:
     case OpKind::kBceWithLogits:
     case OpKind::kMse:
+    case OpKind::kSoftmaxTerms:
+    case OpKind::kSplitCrossEntropy:
     case OpKind::kAccumulate:
       return NoAttrs{};
   }
@@ -257,7 +268,8 @@ OpAttrs default_attrs(OpKind kind) {
 
 std::string to_text(const OpAttrs& attrs) {
   std::string text;
-  const auto append = [&text](const char* name, auto& field) {
+  const auto append = [&text](const char* name, auto& field, bool optional = false) {
+    if (optional && field == std::remove_cvref_t<decltype(field)>{}) return;
     text += fmt::format("{}{}={}", text.empty() ? "" : " ", name, write(field));
   };
   std::visit([&append](auto fields) { fields.visit(append); }, attrs);
@@ -279,8 +291,9 @@ Result<OpAttrs> parse_attrs(OpKind kind, std::string_view text) {
   OpAttrs attrs = default_attrs(kind);
   std::size_t used = 0;
   std::string problem;
-  const auto take = [&](const char* name, auto& field) {
+  const auto take = [&](const char* name, auto& field, bool optional = false) {
     if (!problem.empty()) return;
+    if (optional && (used == pairs.size() || pairs[used].first != name)) return;
     if (used == pairs.size()) {
       problem = fmt::format("{} is missing", name);
     } else if (pairs[used].first != name) {

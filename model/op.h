@@ -29,7 +29,7 @@ enum class OpKind : std::uint8_t {
   // look-ups and recommender
   kEmbedding, kEmbeddingBag, kCosineSimilarity,
   // losses
-  kSoftmaxCrossEntropy, kBceWithLogits, kMse,
+  kSoftmaxCrossEntropy, kBceWithLogits, kMse, kSoftmaxTerms, kSplitCrossEntropy,
   // made by passes
   kCast, kAccumulate, kSgd, kAdam, kAllReduce, kServerPush, kServerPull, kFactorGather,
   kFactorPush, kPack, kUnpack, kReduceScatter, kParameterGather, kAverage,

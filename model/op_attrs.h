@@ -1,16 +1,22 @@
 #pragma once
 // What ops of a kind are told besides their operands: one attribute struct per kind.
 // Each lists its fields once, in visit(); text, JSON, equality and fingerprint follow from it.
+// Texts leave out a field marked kOptional that has its default, so that what came later changes no
+// names.
 
 #include <cstdint>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "model/activation.h"
 #include "model/group_attrs.h"
 #include "model/pass_attrs.h"
 
 namespace pluto {
+
+/// Mark of a field: v(name, field, kOptional).
+inline constexpr bool kOptional = true;
 
 // clang-format off
 struct NoAttrs {
@@ -18,16 +24,19 @@ struct NoAttrs {
   bool operator==(const NoAttrs&) const = default;
 };
 /// groups: 1 dense, = channels depth-wise. Weight (out_channels, in/groups, kernel_h, kernel_w).
+/// `activation` of conv2d and linear: y = activation(z), z the sum with its bias; forward only.
 struct ConvAttrs {
   std::int64_t out_channels = 0, kernel_h = 1, kernel_w = 1, stride_h = 1, stride_w = 1;
   std::int64_t pad_top = 0, pad_left = 0, pad_bottom = 0, pad_right = 0;
   std::int64_t dilation_h = 1, dilation_w = 1, groups = 1;
   bool bias = false;
+  Activation activation = Activation::kNone;
   template <class V> void visit(V&& v) {
     v("out_channels", out_channels); v("kernel_h", kernel_h); v("kernel_w", kernel_w);
     v("stride_h", stride_h); v("stride_w", stride_w); v("pad_top", pad_top); v("pad_left", pad_left);
     v("pad_bottom", pad_bottom); v("pad_right", pad_right); v("dilation_h", dilation_h);
     v("dilation_w", dilation_w); v("groups", groups); v("bias", bias);
+    v("activation", activation, kOptional);
   }
   bool operator==(const ConvAttrs&) const = default;
 };
@@ -35,7 +44,10 @@ struct ConvAttrs {
 struct LinearAttrs {
   std::int64_t out_features = 0;
   bool bias = true;
-  template <class V> void visit(V&& v) { v("out_features", out_features); v("bias", bias); }
+  Activation activation = Activation::kNone;
+  template <class V> void visit(V&& v) {
+    v("out_features", out_features); v("bias", bias); v("activation", activation, kOptional);
+  }
   bool operator==(const LinearAttrs&) const = default;
 };
 /// Batched product over the last two axes: scale * op(a) * op(b).
@@ -64,11 +76,14 @@ struct PoolAttrs {
   }
   bool operator==(const PoolAttrs&) const = default;
 };
-/// `relu`: y = max(0, norm(x)), made by the fuse pass. running = (1 - momentum) * running + momentum * batch.
+/// running = (1 - momentum) * running + momentum * batch. Made by the fuse pass: `relu`: y = max(0, norm(x));
+/// `add`, with relu only: y = max(0, norm(x) + residual), the residual a fourth operand.
 struct BatchNormAttrs {
   double epsilon = 1e-5, momentum = 0.1;
-  bool relu = false;
-  template <class V> void visit(V&& v) { v("epsilon", epsilon); v("momentum", momentum); v("relu", relu); }
+  bool relu = false, add = false;
+  template <class V> void visit(V&& v) {
+    v("epsilon", epsilon); v("momentum", momentum); v("relu", relu); v("add", add, kOptional);
+  }
   bool operator==(const BatchNormAttrs&) const = default;
 };
 /// Across channels, as Krizhevsky 2012: y = x / (k + alpha/size * sum x^2)^beta.
@@ -142,9 +157,11 @@ struct RecurrentAttrs {
   template <class V> void visit(V&& v) { v("hidden", hidden); v("reverse", reverse); v("initial_state", initial_state); }
   bool operator==(const RecurrentAttrs&) const = default;
 };
+/// `part`: the table is the rank's rows of one split over tensor ranks; ids of other rows read zeros.
 struct EmbeddingAttrs {
   std::int64_t rows = 0, width = 0;
-  template <class V> void visit(V&& v) { v("rows", rows); v("width", width); }
+  bool part = false;
+  template <class V> void visit(V&& v) { v("rows", rows); v("width", width); v("part", part, kOptional); }
   bool operator==(const EmbeddingAttrs&) const = default;
 };
 struct ScaleAttrs {  // cosine similarity

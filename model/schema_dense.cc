@@ -13,6 +13,41 @@ namespace {
 
 using Types = std::vector<TensorType>;
 
+// ---- what conv2d and linear do behind their product
+
+/// The result, and what the activation is applied to where backward reads that.
+Types with_operand(TensorType y, Activation activation) {
+  Types types = {std::move(y)};
+  if (keeps_operand(activation)) types.push_back(types.front());
+  return types;
+}
+
+/// FLOPs of a forward node behind its product: those of the function alone.
+double epilogue_flops(const WorkOperands& operands, Activation activation) {
+  if (!operands.forward() || activation == Activation::kNone) return 0;
+  const std::span<const TensorType> y(&operands.output(0), 1);
+  return schema_of(kind_of(activation))
+      .work(OpPass::kForward, NoAttrs{}, y, y, operands.micro_batch)
+      .flops.value();
+}
+
+/// The attributes of the backward products, which are those of a node without activation.
+OpAttrs without_activation(OpAttrs attrs) {
+  if (auto* conv = std::get_if<ConvAttrs>(&attrs)) conv->activation = Activation::kNone;
+  if (auto* linear = std::get_if<LinearAttrs>(&attrs)) linear->activation = Activation::kNone;
+  return attrs;
+}
+
+/// The gradient in front of the activation, by a node of its own kind.
+TensorId before_activation(GradientContext& context, Activation activation) {
+  if (activation == Activation::kNone) return context.dy();
+  const TensorId read = context.output(keeps_operand(activation) ? 1 : 0);
+  const auto nodes = context.builder().op_with_types(
+      context.op().name + ".backward", kind_of(activation), OpPass::kBackward, NoAttrs{},
+      {context.dy(), read}, {context.builder().type(read)}, {TensorRole::kActivation});
+  return nodes.front();
+}
+
 // ---- conv2d
 
 Result<void> check_conv_attrs(const ConvAttrs& a) {
@@ -61,12 +96,13 @@ Result<Types> infer_conv(const OpAttrs& attrs, std::span<const TensorType> input
                                                     a.kernel_h, a.dilation_h, a.stride_h));
   PLUTO_ASSIGN(const std::int64_t width, conv_axis("width", x[2], a.pad_left + a.pad_right,
                                                    a.kernel_w, a.dilation_w, a.stride_w));
-  return Types{{{{a.out_channels, height, width}}, in[0].dtype, in[0].batch_multiple}};
+  return with_operand({{{a.out_channels, height, width}}, in[0].dtype, in[0].batch_multiple},
+                      a.activation);
 }
 
 // Formula: 2 * outputs * (channels/groups) * kernel_h * kernel_w; taps on padding count, as
 // everywhere in the literature. A bias adds one per output to forward and, as the sum over dy, to
-// backward_weight.
+// backward_weight; an activation what it adds alone.
 OpWork work_conv(OpPass pass, const OpAttrs& attrs, std::span<const TensorType> inputs,
                  std::span<const TensorType> outputs, std::int64_t micro_batch) {
   const WorkOperands operands{pass, inputs, outputs, micro_batch};
@@ -75,21 +111,25 @@ OpWork work_conv(OpPass pass, const OpAttrs& attrs, std::span<const TensorType> 
       pass == OpPass::kBackwardWeight ? operands.output(0) : operands.input(1);
   const double y = operands.forward() ? operands.output_elements(0) : operands.input_elements(0);
   const double products = 2 * y * dim(weight, 1) * dim(weight, 2) * dim(weight, 3);
-  return operands.work(products + (a.bias && pass != OpPass::kBackwardData ? y : 0));
+  return operands.work(products + (a.bias && pass != OpPass::kBackwardData ? y : 0) +
+                       epilogue_flops(operands, a.activation));
 }
 
 // conv2d and linear: (x, w, [b]).
+template <class Attrs>
 void weight_then_data(GradientContext& context) {
   const Op& op = context.op();
   const bool bias = op.inputs.size() > 2;
+  const TensorId dz = before_activation(context, std::get<Attrs>(op.attrs).activation);
+  const OpAttrs attrs = without_activation(op.attrs);
   if (context.wanted(1) || (bias && context.wanted(2))) {
-    context.append("backward_weight", op.kind, OpPass::kBackwardWeight, op.attrs,
-                   {context.dy(), context.input(0)},
+    context.append("backward_weight", op.kind, OpPass::kBackwardWeight, attrs,
+                   {dz, context.input(0)},
                    bias ? std::vector<std::size_t>{1, 2} : std::vector<std::size_t>{1});
   }
   if (context.wanted(0)) {
-    context.append("backward_data", op.kind, OpPass::kBackwardData, op.attrs,
-                   {context.dy(), context.input(1)}, {0});
+    context.append("backward_data", op.kind, OpPass::kBackwardData, attrs, {dz, context.input(1)},
+                   {0});
   }
 }
 
@@ -107,10 +147,10 @@ Result<Types> infer_linear(const OpAttrs& attrs, std::span<const TensorType> inp
   if (a.bias) PLUTO_TRY(in.parameter(2, {{a.out_features}}, "out_features"));
   TensorType y = in[0];
   y.shape.dims.back() = a.out_features;
-  return Types{y};
+  return with_operand(std::move(y), a.activation);
 }
 
-// Formula: 2 * rows * in_features * out_features; bias as for conv2d.
+// Formula: 2 * rows * in_features * out_features; bias and activation as for conv2d.
 OpWork work_linear(OpPass pass, const OpAttrs& attrs, std::span<const TensorType> inputs,
                    std::span<const TensorType> outputs, std::int64_t micro_batch) {
   const WorkOperands operands{pass, inputs, outputs, micro_batch};
@@ -119,7 +159,8 @@ OpWork work_linear(OpPass pass, const OpAttrs& attrs, std::span<const TensorType
   const double in_features = pass == OpPass::kBackwardData ? dim(operands.input(1), 1)
                              : operands.forward()          ? last_dim(operands.input(0))
                                                            : last_dim(operands.input(1));
-  return operands.work(2 * y * in_features + (a.bias && pass != OpPass::kBackwardData ? y : 0));
+  return operands.work(2 * y * in_features + (a.bias && pass != OpPass::kBackwardData ? y : 0) +
+                       epilogue_flops(operands, a.activation));
 }
 
 // ---- matmul
@@ -250,8 +291,8 @@ void gradient_moe(GradientContext& context) {
 
 std::vector<OpSchema> dense_schemas() {
   return {
-      {OpKind::kConv2d, infer_conv, work_conv, gradient_rule<weight_then_data>},
-      {OpKind::kLinear, infer_linear, work_linear, gradient_rule<weight_then_data>},
+      {OpKind::kConv2d, infer_conv, work_conv, gradient_rule<weight_then_data<ConvAttrs>>},
+      {OpKind::kLinear, infer_linear, work_linear, gradient_rule<weight_then_data<LinearAttrs>>},
       {OpKind::kMatMul, infer_matmul, work_matmul, gradient_rule<gradient_matmul>},
       {OpKind::kMoeFfn, infer_moe, work_moe, gradient_rule<gradient_moe>},
   };

@@ -1,6 +1,8 @@
-// softmax_cross_entropy, bce_with_logits, mse. The loss has no batch axis; its rule starts the
-// chain of gradients.
+// softmax_cross_entropy, bce_with_logits, mse, and cross-entropy of split logits. The loss has no
+// batch axis; its rule starts the chain of gradients.
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "model/schema_check.h"
 #include "model/schema_families.h"
@@ -23,6 +25,28 @@ Result<Types> infer_cross_entropy(const OpAttrs&, std::span<const TensorType> in
   PLUTO_TRY(in.dtype(1, DType::kI32));
   PLUTO_TRY(in.batch_of(1, 0));
   return Types{statistic({}, 0), in[0]};
+}
+
+// ---- cross-entropy of logits that are split over ranks: softmax_terms, split_cross_entropy
+
+Result<Types> infer_terms(const OpAttrs& attrs, std::span<const TensorType> inputs) {
+  PLUTO_ASSIGN(const Types whole, infer_cross_entropy(attrs, inputs));
+  Shape terms = whole[1].shape;
+  terms.dims.back() = 2;
+  return Types{statistic(std::move(terms), whole[1].batch_multiple)};
+}
+
+Result<Types> infer_split_cross_entropy(const OpAttrs& attrs, std::span<const TensorType> inputs) {
+  const Operands in(inputs, {"logits", "labels", "terms"});
+  PLUTO_TRY(in.count());
+  PLUTO_ASSIGN(Types types, infer_cross_entropy(attrs, inputs.first(2)));
+  Shape terms = in[0].shape;
+  const std::int64_t width = in[2].shape.dims.empty() ? 0 : in[2].shape.dims.back();
+  terms.dims.back() = std::max<std::int64_t>(2, width / 2 * 2);
+  PLUTO_TRY(in.shape(2, terms, "the logits' axes but the last, two terms of each rank"));
+  PLUTO_TRY(in.dtype(2, DType::kF32));
+  PLUTO_TRY(in.batch_of(2, 0));
+  return types;
 }
 
 Result<Types> infer_elementwise_loss(const OpAttrs&, std::span<const TensorType> inputs) {
@@ -64,7 +88,8 @@ std::vector<OpSchema> loss_schemas() {
   using Alias = OpSchema::Alias;
   // FLOPs per element. softmax_cross_entropy: as softmax, backward subtract and scale.
   // bce_with_logits: max(x, 0) - x t + log(1 + exp(-|x|)) summed, 9; backward sigmoid 4, subtract,
-  // scale. mse: subtract, multiply-add; backward 2.
+  // scale. mse: subtract, multiply-add; backward 2. softmax_terms: maximum, subtract, exp, add;
+  // split_cross_entropy: subtract, exp, its terms not counted.
   return {
       {OpKind::kSoftmaxCrossEntropy, infer_cross_entropy, per_element_work<5, 2>,
        loss_rule<gradient_cross_entropy>, Alias::kMayOverwrite},
@@ -72,6 +97,9 @@ std::vector<OpSchema> loss_schemas() {
        loss_rule<gradient_elementwise_loss>, Alias::kMayOverwrite},
       {OpKind::kMse, infer_elementwise_loss, per_element_work<3, 2>,
        loss_rule<gradient_elementwise_loss>, Alias::kMayOverwrite},
+      {OpKind::kSoftmaxTerms, infer_terms, per_element_work<4, 0>, nullptr},
+      {OpKind::kSplitCrossEntropy, infer_split_cross_entropy, per_element_work<2, 2>,
+       loss_rule<gradient_cross_entropy>, Alias::kMayOverwrite},
   };
 }
 

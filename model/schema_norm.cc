@@ -15,10 +15,13 @@ Result<Types> infer_batch_norm(const OpAttrs& attrs, std::span<const TensorType>
   const auto& a = std::get<BatchNormAttrs>(attrs);
   PLUTO_TRY(check_attr("epsilon", a.epsilon, 0, 1));
   PLUTO_TRY(check_attr("momentum", a.momentum, 0, 1));
-  const Operands in(inputs, {"x", "gamma", "beta"});
+  if (a.add && !a.relu) return invalid_input("add is 1 and relu 0; a sum is merged with its relu");
+  const Operands in(inputs, a.add ? std::vector{"x", "gamma", "beta", "residual"}
+                                  : std::vector{"x", "gamma", "beta"});
   PLUTO_TRY(in.count());
   PLUTO_TRY(in.floating(0));
   PLUTO_TRY(in.at_least_rank(0, 1, "C, ..."));
+  if (a.add) PLUTO_TRY(in.same(3, 0));
   const Shape channels{{in[0].shape[0]}};
   PLUTO_TRY(in.affine(1, channels, "channels"));
   PLUTO_TRY(in.affine(2, channels, "channels"));
@@ -27,12 +30,13 @@ Result<Types> infer_batch_norm(const OpAttrs& attrs, std::span<const TensorType>
 
 // Per element, forward: mean 1, variance 3 (subtract, multiply-add), normalise and scale 4;
 // backward: sum of dy 1, normalised x 2 and its product with dy 2, then normalised x again 2 and
-// dx 4. ReLU: one more. The running statistics are read and rewritten.
+// dx 4. ReLU: one more; the sum: one more, forward. The running statistics are read and rewritten.
 OpWork work_batch_norm(OpPass pass, const OpAttrs& attrs, std::span<const TensorType> inputs,
                        std::span<const TensorType> outputs, std::int64_t micro_batch) {
   const WorkOperands operands{pass, inputs, outputs, micro_batch};
-  const double relu = std::get<BatchNormAttrs>(attrs).relu ? 1 : 0;
-  OpWork work = operands.work(operands.input_elements(0) * ((operands.forward() ? 8 : 11) + relu));
+  const auto& a = std::get<BatchNormAttrs>(attrs);
+  const double more = (a.relu ? 1 : 0) + (a.add && operands.forward() ? 1 : 0);
+  OpWork work = operands.work(operands.input_elements(0) * ((operands.forward() ? 8 : 11) + more));
   if (operands.forward()) {
     const Bytes running = operands.output_bytes(1) + operands.output_bytes(2);
     work.read += running;
@@ -44,8 +48,10 @@ OpWork work_batch_norm(OpPass pass, const OpAttrs& attrs, std::span<const Tensor
 void gradient_batch_norm(GradientContext& context) {
   std::vector<TensorId> inputs = {context.dy(), context.input(0), context.input(1),
                                   context.output(1), context.output(2)};
-  if (std::get<BatchNormAttrs>(context.op().attrs).relu) inputs.push_back(context.output(0));
-  context.backward(std::move(inputs), {0, 1, 2});
+  const auto& attrs = std::get<BatchNormAttrs>(context.op().attrs);
+  if (attrs.relu) inputs.push_back(context.output(0));
+  context.backward(std::move(inputs), attrs.add ? std::vector<std::size_t>{0, 1, 2, 3}
+                                                : std::vector<std::size_t>{0, 1, 2});
 }
 
 // ---- lrn

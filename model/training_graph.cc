@@ -13,7 +13,7 @@ namespace {
 
 bool is_loss(OpKind kind) {
   return kind == OpKind::kSoftmaxCrossEntropy || kind == OpKind::kBceWithLogits ||
-         kind == OpKind::kMse;
+         kind == OpKind::kMse || kind == OpKind::kSplitCrossEntropy;
 }
 
 /// The loss nodes of which `loss` is the sum, by OpId.

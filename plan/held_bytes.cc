@@ -19,7 +19,7 @@ std::vector<Bytes> held_bytes(const TrainingGraph& training, const StepProgram& 
       for (TensorId state : trained.state) held[state.index()] = Bytes(0);
     }
     if (program.shard == 0) continue;
-    const std::int64_t shard = (slot.bucket_elements + program.ranks - 1) / program.ranks;
+    const std::int64_t shard = (slot.bucket_elements + program.sync_ranks - 1) / program.sync_ranks;
     const auto keep_shard = [&](TensorId id) {
       const std::int64_t size = element_size(graph.tensor(id).type.dtype);
       held[id.index()] = Bytes(slot.offset == 0 ? shard * size : 0);

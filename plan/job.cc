@@ -167,8 +167,43 @@ Result<void> read_batch(ObjectReader& reader, TrainingJob& job) {
   return {};
 }
 
+// "0.1;5;3.2;30;0.32": a rate, the epoch it ends at, the next rate, ...
+Result<void> read_steps(ObjectReader& reader, TrainingJob& job) {
+  PLUTO_ASSIGN(const std::optional<std::string> text, reader.optional_string("steps"));
+  if (!text) return {};
+  for (const char* key : {"peak", "schedule", "rates", "boundaries"}) {
+    if (reader.optional(key) == nullptr) continue;
+    return reader.error(key, "has no meaning beside steps", "remove one of them");
+  }
+  const std::vector<std::string> pieces = split(*text, ';');
+  constexpr const char* kExample =
+      "rates and epochs by turns, for example steps: \"0.1;30;0.01;60;0.001\"";
+  if (pieces.size() < 3) {
+    return reader.error("steps", fmt::format("\"{}\" never changes the rate", *text), kExample);
+  }
+  if (pieces.size() % 2 == 0) {
+    return reader.error("steps", fmt::format("\"{}\" ends with an epoch", *text), kExample);
+  }
+  LearningRate& rate = job.learning_rate;
+  rate.schedule = ScheduleKind::kStep;
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    const std::optional<double> number = parse_number(trim(pieces[i]));
+    if (!number) {
+      return reader.error("steps", fmt::format("entry {}: \"{}\" is no number", i + 1, pieces[i]),
+                          kExample);
+    }
+    (i % 2 == 0 ? rate.rates : job.step_epochs).push_back(*number);
+  }
+  rate.peak = rate.rates.front();
+  return {};
+}
+
 Result<void> read_learning_rate(ObjectReader& reader, TrainingJob& job) {
   LearningRate& rate = job.learning_rate;
+  PLUTO_ASSIGN(const std::optional<std::string> rule, reader.optional_string("rule"));
+  if (rule) {
+    PLUTO_ASSIGN_AT(reader.place("rule"), job.rate_rule, parse_rate_rule(*rule));
+  }
   PLUTO_ASSIGN(const std::optional<double> peak, reader.optional_number("peak"));
   PLUTO_ASSIGN(job.learning_rate_batch, reader.optional_integer("at_batch"));
   PLUTO_ASSIGN(const std::optional<std::string> schedule, reader.optional_string("schedule"));
@@ -197,6 +232,17 @@ Result<void> read_learning_rate(ObjectReader& reader, TrainingJob& job) {
   } else if (!rate.rates.empty()) {
     rate.peak = rate.rates.front();
   }
+  return read_steps(reader, job);
+}
+
+Result<void> read_convergence(ObjectReader& reader, TrainingJob& job) {
+  ConvergenceChoice& choice = job.convergence;
+  PLUTO_ASSIGN(const std::optional<std::string> source, reader.optional_string("source"));
+  choice.source = source.value_or("");
+  PLUTO_ASSIGN(choice.critical_batch, reader.optional_number("critical_batch"));
+  PLUTO_ASSIGN(choice.exponent, reader.optional_number("exponent"));
+  PLUTO_ASSIGN(choice.noise_scale, reader.optional_number("noise_scale"));
+  PLUTO_ASSIGN(choice.noise_scale_batch, reader.optional_integer("noise_scale_batch"));
   return {};
 }
 
@@ -290,10 +336,7 @@ Result<TrainingJob> job_from_value(const Value& document, const std::string& sou
   PLUTO_TRY(section("learning_rate", read_learning_rate));
   PLUTO_TRY(section("sync", read_sync));
   PLUTO_TRY(section("cluster", read_cluster));
-  PLUTO_TRY(section("convergence", [](ObjectReader& reader, TrainingJob& target) -> Result<void> {
-    PLUTO_ASSIGN(target.critical_batch, reader.optional_number("critical_batch"));
-    return {};
-  }));
+  PLUTO_TRY(section("convergence", read_convergence));
   PLUTO_ASSIGN(const auto checkpoint_every, root.optional_integer("checkpoint_every"));
   job.checkpoint_every = checkpoint_every.value_or(0);
   PLUTO_ASSIGN(const std::optional<std::int64_t> seed, root.optional_integer("seed"));
@@ -319,6 +362,8 @@ Result<TrainingJob> read_job(const std::string& path, double now_utc) {
   const Value* file = document.find("model")->find("file");
   if (file != nullptr && file->is_string()) job.model.source = beside_job(job.model.source);
   if (job.data.path) job.data.path = beside_job(*job.data.path);
+  std::string& points = job.convergence.source;
+  if (points.ends_with(".csv")) points = beside_job(points);
   return job;
 }
 

@@ -12,6 +12,7 @@
 #include "model/passes/passes.h"
 #include "model/training_graph.h"
 #include "model/zoo.h"
+#include "plan/samples_law.h"
 #include "plan/strategy.h"
 
 namespace pluto {
@@ -84,6 +85,27 @@ struct StrategyChoice {
   }
 };
 
+/// How the learning rate follows the global batch (planner/batch_law.h).
+enum class RateRule : std::uint8_t { kAuto, kLinear, kGain, kSquareRoot, kLars, kLamb };
+const char* to_text(RateRule rule);  ///< "auto", "linear", "gain", "square_root", "lars", "lamb"
+Result<RateRule> parse_rate_rule(std::string_view text);
+
+/// What the owner says about the samples that the target needs at other batches.
+struct ConvergenceChoice {
+  /// Empty: nothing beyond the numbers below. "fixed": as many at every batch. "auto": the numbers
+  /// below, else the family of the model. "x.csv": measured points. Else a family of
+  /// data/convergence.json.
+  std::string source = {};
+  /// Bc of E(B) = Emin (1 + (B/Bc)^exponent), in samples.
+  std::optional<double> critical_batch = {};
+  std::optional<double> exponent = {};                 ///< default 1
+  std::optional<double> noise_scale = {};              ///< tr(Sigma) / |G|^2, in samples
+  std::optional<std::int64_t> noise_scale_batch = {};  ///< global batch it was measured at
+  /// Whether samples at another batch follow from it.
+  bool given() const { return !source.empty() || critical_batch || noise_scale; }
+  bool operator==(const ConvergenceChoice&) const = default;
+};
+
 struct TrainingJob {
   std::string name;
   ModelChoice model;
@@ -98,20 +120,27 @@ struct TrainingJob {
   Objective minimize = Objective::kCost;
   OptimizerAttrs optimizer = SgdAttrs{};
   std::optional<std::int64_t> global_batch;  ///< unset: chosen up to max_global_batch; then that
-                                             ///< and critical_batch must be given
+                                             ///< and convergence must be given
   std::optional<std::int64_t> max_global_batch;
-  std::optional<std::int64_t> micro_batch;          ///< unset: chosen
-  std::optional<double> critical_batch;             ///< Bc of E(B) = Emin (1 + B/Bc), in samples
-  TrainPrecision precision = TrainPrecision::kF32;  ///< of matrix products
+  std::optional<std::int64_t> micro_batch;  ///< unset: chosen
+  ConvergenceChoice convergence;
+  /// What `convergence` came to once its source was looked up (planner/convergence_table.h).
+  std::optional<SamplesLaw> samples_law;
+  TrainPrecision precision = TrainPrecision::kF32;      ///< of matrix products
   AttentionKernel attention = AttentionKernel::kFlash;  ///< where the device has a choice
   StrategyChoice strategy;
   LearningRate learning_rate;  ///< peak holds at `learning_rate_batch`
   std::optional<std::int64_t> learning_rate_batch;
+  RateRule rate_rule = RateRule::kAuto;
+  std::optional<double> lars_exponent;  ///< of RateRule::kLars; looked up with samples_law
+  /// Of learning_rate.steps: where rates change, in epochs; learning_rate.boundaries follow from
+  /// them once the data set is known. Empty: no such schedule.
+  std::vector<double> step_epochs;
   std::vector<SyncMethod> allowed_sync = {SyncMethod::kAllReduce, SyncMethod::kParameterServer,
                                           SyncMethod::kSufficientFactor};
   // Where: instance names of the catalog; "local" is this machine.
   std::vector<std::string> instances = {"local"};
-  std::optional<int> ranks;  ///< fixed; unset: chosen in [min_ranks, max_ranks]
+  std::optional<int> ranks;      ///< fixed; unset: chosen in [min_ranks, max_ranks]
   std::optional<int> min_ranks;  ///< of a choice
   std::optional<int> max_ranks;
   std::optional<DollarsPerHour> local_price;  ///< price of one hour of "local"

@@ -93,15 +93,12 @@ Verdict check_batch(const TrainingJob& job) {
         fmt::format("is {}, more than the global batch of {}", *job.micro_batch, *largest),
         "global = ranks x micro x accumulation; write micro: auto to have it chosen"};
   }
-  if (job.critical_batch) {
-    PLUTO_REFUSE(must_be_positive("convergence.critical_batch", *job.critical_batch,
-                                  "in samples, for example critical_batch: 2000"));
-  }
-  if (!job.global_batch && !job.critical_batch) {
+  if (!job.global_batch && !job.convergence.given()) {
     return Finding{"batch.global",
                    "is to be chosen, but nothing says how convergence depends on it",
-                   "fix it (batch: {global: 256}) or give convergence: {critical_batch: ...}, the "
-                   "batch at which twice the samples are needed"};
+                   "fix it (batch: {global: 256}) or say what is known, for example convergence: "
+                   "{critical_batch: 2000}, the batch at which twice the samples are needed, or "
+                   "{source: resnet}, a task that is alike"};
   }
   if (!job.global_batch && !job.max_global_batch) {
     return Finding{"batch.max", "is missing, and the global batch is to be chosen",
@@ -110,8 +107,77 @@ Verdict check_batch(const TrainingJob& job) {
   return std::nullopt;
 }
 
+Verdict check_convergence(const ConvergenceChoice& choice) {
+  const std::pair<const char*, const std::optional<double>*> numbers[] = {
+      {"critical_batch", &choice.critical_batch},
+      {"exponent", &choice.exponent},
+      {"noise_scale", &choice.noise_scale}};
+  for (const auto& [name, number] : numbers) {
+    if (!*number) continue;
+    const bool exponent = number == &choice.exponent;
+    PLUTO_REFUSE(must_be_positive(fmt::format("convergence.{}", name), **number,
+                                  exponent
+                                      ? "for example exponent: 1.1"
+                                      : fmt::format("in samples, for example {}: 2000", name)));
+    if (!choice.source.empty() && choice.source != "auto") {
+      return Finding{fmt::format("convergence.{}", name),
+                     fmt::format("has no meaning beside source: {}", choice.source),
+                     "remove one of them"};
+    }
+  }
+  PLUTO_REFUSE(at_least_one("convergence.noise_scale_batch", choice.noise_scale_batch,
+                            "the global batch it was measured at"));
+  if (choice.critical_batch && choice.noise_scale) {
+    return Finding{"convergence.noise_scale", "has no meaning beside critical_batch",
+                   "keep critical_batch, which is the surer of the two, or remove it"};
+  }
+  if (choice.exponent && !choice.critical_batch) {
+    return Finding{"convergence.exponent", "belongs to a critical_batch, which is missing",
+                   "add critical_batch, or remove exponent"};
+  }
+  if (choice.noise_scale.has_value() != choice.noise_scale_batch.has_value()) {
+    return Finding{choice.noise_scale ? "convergence.noise_scale_batch" : "convergence.noise_scale",
+                   "is missing",
+                   "a noise scale and the global batch it was measured at belong "
+                   "together, for example noise_scale: 900 with noise_scale_batch: 64"};
+  }
+  return std::nullopt;
+}
+
+// A schedule in epochs, before the size of the data set is known.
+Verdict check_steps(const TrainingJob& job) {
+  const LearningRate& rate = job.learning_rate;
+  const auto refuse = [](std::string message) {
+    return Finding{"learning_rate.steps", std::move(message),
+                   "rates and rising epochs by turns, for example steps: "
+                   "\"0.1;30;0.01;60;0.001\""};
+  };
+  for (const double one : rate.rates) {
+    if (!(one >= 0)) return refuse(fmt::format("a rate must not be negative, is {}", one));
+  }
+  if (!(rate.peak > 0)) return refuse("the first rate must be above zero");
+  if (rate.rates.size() != job.step_epochs.size() + 1 || rate.peak != rate.rates.front()) {
+    return refuse("another rate was set beside those of the schedule");
+  }
+  double last = 0;
+  for (const double epoch : job.step_epochs) {
+    if (!(epoch > last)) return refuse(fmt::format("epoch {} does not come after {}", epoch, last));
+    last = epoch;
+  }
+  return std::nullopt;
+}
+
 Verdict check_rate(const TrainingJob& job) {
-  PLUTO_REFUSE(check_learning_rate(job.learning_rate, "learning_rate"));
+  if (job.step_epochs.empty()) {
+    PLUTO_REFUSE(check_learning_rate(job.learning_rate, "learning_rate"));
+  } else {
+    PLUTO_REFUSE(check_steps(job));
+  }
+  if (job.rate_rule == RateRule::kGain && !job.convergence.given()) {
+    return Finding{"learning_rate.rule",
+                   "\"gain\" needs to know how convergence depends on the batch",
+                   "add for example convergence: {critical_batch: 2000}"};
+  }
   PLUTO_REFUSE(at_least_one("learning_rate.at_batch", job.learning_rate_batch,
                             "the global batch the peak was tuned for, for example at_batch: 256"));
   if (!job.global_batch && !job.learning_rate_batch) {
@@ -293,6 +359,7 @@ Verdict check_job(const TrainingJob& job) {
   PLUTO_REFUSE(check_limits(job));
   PLUTO_REFUSE(check_optimizer(job.optimizer, "optimizer"));
   PLUTO_REFUSE(check_batch(job));
+  PLUTO_REFUSE(check_convergence(job.convergence));
   PLUTO_REFUSE(check_rate(job));
   PLUTO_REFUSE(check_sync(job));
   PLUTO_REFUSE(check_cluster(job));

@@ -14,7 +14,20 @@ constexpr std::array<Word<ScheduleKind>, 4> kSchedules = {{{ScheduleKind::kConst
                                                            {ScheduleKind::kLinear, "linear"},
                                                            {ScheduleKind::kStep, "step"}}};
 
+constexpr std::array<Word<RateRule>, 6> kRateRules = {{{RateRule::kAuto, "auto"},
+                                                       {RateRule::kLinear, "linear"},
+                                                       {RateRule::kGain, "gain"},
+                                                       {RateRule::kSquareRoot, "square_root"},
+                                                       {RateRule::kLars, "lars"},
+                                                       {RateRule::kLamb, "lamb"}}};
+
 }  // namespace
+
+const char* to_text(RateRule rule) { return word_of(kRateRules, rule); }
+
+Result<RateRule> parse_rate_rule(std::string_view text) {
+  return parse_word(kRateRules, "rule", text);
+}
 
 const char* to_text(ScheduleKind kind) { return word_of(kSchedules, kind); }
 

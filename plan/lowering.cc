@@ -7,6 +7,7 @@
 
 #include "base/fingerprint.h"
 #include "base/text.h"
+#include "model/passes/fuse_attention.h"
 #include "model/passes/mixed_precision.h"
 #include "model/passes/shard.h"
 #include "plan/groups.h"
@@ -23,25 +24,31 @@ constexpr std::int64_t kMaxAccumulation = 65536;
 Result<ModelGraph> rewritten(const ModelGraph& model, const Plan& plan) {
   ModelGraph one = model;
   if (plan.fuse) {
-    PLUTO_ASSIGN_AT("fuse", one, fuse(one));
+    PLUTO_ASSIGN_AT("fuse", one, fuse_attention(one));
   }
   PLUTO_ASSIGN_AT("layout.context", one, shard_sequence(one, plan.layout.context));
   PLUTO_ASSIGN_AT("expert", one, shard_experts(one, plan.expert));
   PLUTO_ASSIGN_AT("layout.tensor", one,
                   shard_tensor(one, plan.layout.tensor, plan.sequence_parallel));
   PLUTO_ASSIGN_AT("sharded", one, shard_layers(one, plan.sharded, plan.layout.data));
+  if (plan.fuse) {
+    PLUTO_ASSIGN_AT("fuse", one, fuse(one));
+  }
   return mixed_precision(one, element_type(plan.precision));
 }
 
-/// The first way to synchronise that is lowered only where every rank trains the whole model;
-/// nullptr: none.
-const char* of_whole_models(const Plan& plan) {
-  if (plan.shard > 0) return "shard above 0";
+/// The first way to synchronise that is not lowered where the model is split; nullptr: none.
+/// `data_only`: the data ranks themselves split it.
+const char* not_of_parts(const Plan& plan, bool stages, bool data_only) {
+  if (plan.shard > 0 && data_only) return "shard above 0";
+  // Every micro-batch would scatter its gradients before the next may follow.
+  if (plan.shard > 1 && stages) return "shard above 1";
   if (plan.local.steps > 1) return "local.steps above 1";
   if (plan.server_nodes > 0) return "server_nodes above 0";
   if (plan.priority) return "priority";
   for (const BucketPlan& bucket : plan.buckets) {
     if (bucket.method == SyncMethod::kFactorServer) return "method factor_server";
+    if (!stages && !data_only) continue;
     if (bucket.wire != DType::kF32) return "wire in 16 bits";
     if (bucket.chunks > 1) return "chunks above 1";
   }
@@ -57,14 +64,18 @@ std::string not_lowered(const Plan& plan) {
   if (!plan.sharded.empty() && (split || plan.expert > 1)) {
     return "sharded with layout.tensor, layout.context or expert above 1";
   }
-  if (const char* whole = of_whole_models(plan)) {
-    const char* part = plan.layout.pipeline > 1  ? "layout.pipeline above 1"
-                       : plan.layout.tensor > 1  ? "layout.tensor above 1"
-                       : plan.layout.context > 1 ? "layout.context above 1"
-                       : plan.expert > 1         ? "expert above 1"
-                       : !plan.sharded.empty()   ? "sharded"
-                                                 : nullptr;
-    if (part != nullptr) return fmt::format("{} with {}", whole, part);
+  const bool stages = plan.layout.pipeline > 1;
+  const char* part = stages                    ? "layout.pipeline above 1"
+                     : plan.expert > 1         ? "expert above 1"
+                     : !plan.sharded.empty()   ? "sharded"
+                     : plan.layout.tensor > 1  ? "layout.tensor above 1"
+                     : plan.layout.context > 1 ? "layout.context above 1"
+                                               : nullptr;
+  if (part != nullptr) {
+    const bool data_only = plan.expert > 1 || !plan.sharded.empty();
+    if (const char* how = not_of_parts(plan, stages, data_only)) {
+      return fmt::format("{} with {}", how, part);
+    }
   }
   // Ranks would keep the gathered 16-bit copies of all layers from forward to backward.
   if (plan.shard == 3 && element_type(plan.precision) != DType::kF32) {

@@ -12,9 +12,9 @@ namespace pluto {
 
 /// The model after the passes the plan asks for, and one step of it.
 struct LoweredPlan {
-  /// fuse -> shard_sequence, shard_experts, shard_tensor, shard_layers -> differentiate ->
-  /// accumulate_gradients -> recompute -> insert_sync (shard 3: -> gather_parameters) or, with
-  /// local steps, average_parameters: what one rank runs.
+  /// fuse_attention -> shard_sequence, shard_experts, shard_tensor, shard_layers -> fuse ->
+  /// differentiate -> accumulate_gradients -> recompute -> insert_sync (shard 3: ->
+  /// gather_parameters) or, with local steps, average_parameters: what one rank runs.
   TrainingGraph training;
   StepProgram program;
   /// Of post-local plans: the steps until Plan::local.synchronous_samples were seen.
@@ -27,8 +27,8 @@ struct LoweredPlan {
 /// 4,096 ranks lower as fast as 2.
 Result<LoweredPlan> lower(const ModelGraph& model, const Plan& plan);
 
-/// The passes of a plan on the model itself, checks before them: fuse. Errors: those of lower()
-/// before buckets.
+/// The passes of a plan on the model itself, checks before them: shard and fuse. Errors: those of
+/// lower() before buckets.
 Result<ModelGraph> transformed(const ModelGraph& model, const Plan& plan);
 /// And from there to the graph before communication: differentiate -> accumulate_gradients.
 Result<TrainingGraph> derived(const ModelGraph& transformed, const Plan& plan);

@@ -41,9 +41,9 @@ struct LoweredPipeline {
   int interleave = 1;
 };
 
-/// fuse -> cut -> untie -> differentiate -> accumulate -> split, then recompute -> insert_sync per
-/// stage. Works
-/// for one stage too. Errors: those of lower(), of cuts and of tied parameters.
+/// shard, fuse -> cut -> untie -> differentiate -> accumulate -> split, then recompute ->
+/// insert_sync per stage. Works for one stage too. Errors: those of lower(), of cuts and of tied
+/// parameters.
 Result<LoweredPipeline> lower_pipeline(const ModelGraph& model, const Plan& plan);
 
 /// Memory of one rank of the stage. Formula: that of one micro-batch (plan_memory), and for every

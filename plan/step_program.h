@@ -119,7 +119,8 @@ struct BucketSlot {
 /// each resource.
 struct StepProgram {
   std::vector<Task> tasks;
-  int ranks = 1;  ///< of the stage
+  int ranks = 1;       ///< of the stage
+  int sync_ranks = 1;  ///< of these, that hold the same parameters: plan/groups.h, sync_group()
   std::int64_t micro_batch = 1;
   int accumulation = 1;
   int shard = 0;                    ///< Plan::shard

@@ -8,6 +8,7 @@
 #include "plan/access_log.h"
 #include "plan/bucket_pieces.h"
 #include "plan/bucket_slots.h"
+#include "plan/groups.h"
 
 namespace pluto {
 namespace {
@@ -39,6 +40,7 @@ class TaskEmitter {
 
   StepProgram emit() {
     program_.ranks = plan_.layout.ranks() / plan_.layout.pipeline;
+    program_.sync_ranks = sync_group(plan_.layout).ranks;
     program_.micro_batch = plan_.micro_batch;
     program_.accumulation = static_cast<int>(plan_.accumulation);
     program_.shard = plan_.shard;

@@ -3,30 +3,56 @@
 
 #include <optional>
 
+#include "base/result.h"
 #include "plan/job.h"
+#include "planner/convergence.h"
 
 namespace pluto {
 
-/// Samples to the target at batch B over those at batch B0.
-/// Formula: (1 + B/Bc) / (1 + B0/Bc); 1 without a critical batch. Source: McCandlish, Kaplan,
-/// Amodei 2018, eq. 2.11
-///   (E = Emin (1 + B/Bc)). Valid for: from-scratch training near the measured range; 5 % median
-///   error to the next larger batch and 16 % beyond a factor 4 over MLPerf reference points.
-///   Ignores: a sharper knee of well-tuned runs, fine-tuning. Calibrated by: the job's
-///   critical_batch. Test: planner/batch_law_test.cc.
-double sample_ratio(std::int64_t batch, std::int64_t reference,
-                    std::optional<double> critical_batch);
+/// The law that the job's own numbers make, when nothing was looked up: job.samples_law, or the
+/// stated critical batch, constant epochs. Errors: kInvalidInput where the job names a source that
+/// was not looked up, or says nothing.
+Result<SamplesLaw> law_of(const TrainingJob& job);
 
-/// The schedule for batch B of a schedule stated at batch B0.
-/// Formula, SGD: rate times (1 + Bc/B0) / (1 + Bc/B), linear in B while B << Bc, constant when B >>
-/// Bc; without Bc linear. Formula, Adam: rate times sqrt(B/B0), growing no further than Bc. Warm-up
-/// and boundaries stretch by `stretch` (sample_ratio), so that the schedule keeps its shape.
-/// Source: Johnson, Agrawal, Gu, Guestrin 2020 (AdaScale's gain); Malladi, Lyu, Panigrahi, Arora
-/// 2022 (square root). Valid for: a rate tuned at B0. Ignores: momentum and betas, which stay.
-/// Test: planner/batch_law_test.cc.
-LearningRate scale_learning_rate(const LearningRate& schedule, const OptimizerAttrs& optimizer,
-                                 std::int64_t batch, std::int64_t reference,
-                                 std::optional<double> critical_batch, double stretch);
+/// What the learning rate is multiplied with when the batch goes from B0 (`reference`) to B.
+/// Formula, k = B / B0:
+///   linear       k
+///   gain         k E(B0) / E(B), between 1 and k: how much more a step is worth. For E = Emin (1 +
+///                B/Bc) this is AdaScale's (1 + Bc/B0) / (1 + Bc/B): linear for B << Bc, constant
+///                for B >> Bc
+///   square_root, lamb   sqrt(k), standing still past max(Bc, B0)
+///   lars         k^x, x = lars_exponent
+///   auto         gain for SGD (linear where nothing is known of E), square_root for Adam
+/// Source: Goyal et al. 2017 (linear); Johnson, Agrawal, Gu, Guestrin 2020 (gain); Malladi, Lyu,
+/// Panigrahi, Arora 2022 (square root); You et al. 2020 (LAMB); exponent of LARS: MLPerf reference
+/// points, data/convergence.json. Valid for: a rate tuned at B0. Ignores: momentum and betas, which
+/// stay; the tuned rates of MLPerf scatter by +-0.3 in the exponent (RateBand). Test:
+/// planner/batch_law_test.cc.
+struct RateScaling {
+  RateRule rule = RateRule::kAuto;
+  double samples_ratio = 1;              ///< E(B) / E(B0); read by gain
+  std::optional<double> critical_batch;  ///< nullopt: not known
+  double lars_exponent = 0;
+};
+double rate_factor(const RateScaling& scaling, const OptimizerAttrs& optimizer, std::int64_t batch,
+                   std::int64_t reference);
+
+/// Where the best rate may lie. A short check of the rate at the chosen batch is worth its cost
+/// where the band is wide.
+struct RateBand {
+  double low = 0, rate = 0, high = 0;
+};
+/// Formula: rate (B/B0)^+-x, x = `exponent` (RateConstants::band_exponent). Source: learning rates
+/// of MLPerf's reference points, whose exponents lie between 0 and 1. Test:
+/// planner/batch_law_test.cc.
+RateBand rate_band(double rate, std::int64_t batch, std::int64_t reference, double exponent);
+
+/// The schedule with its rates times `factor`, warm-up and boundaries times `stretch` (E(B) /
+/// E(B0)), so that it keeps its shape.
+LearningRate scale_learning_rate(const LearningRate& schedule, double factor, double stretch);
+
+/// The job's schedule with the boundaries of learning_rate.steps in samples.
+LearningRate schedule_of(const TrainingJob& job, std::int64_t dataset_samples);
 
 /// Optimizer steps for so many samples; the last one may be larger than what is left of them. At
 /// least 1.

@@ -34,6 +34,7 @@ class Search {
     if (!stopped_ && !any_meets_limits()) PLUTO_TRY(evaluate(true));
     if (want_front) PLUTO_TRY(complete_front());
     PLUTO_TRY(conclude(want_front));
+    finish_all();
     return std::move(result_);
   }
 
@@ -96,7 +97,7 @@ class Search {
     // What the bounds had cut is counted already.
     if (!item.cut && !in_time) ++result_.rejections.deadline;
     if (!item.cut && !in_budget) ++result_.rejections.budget;
-    best->meets_limits = in_time && in_budget && fits_memory(best->plan, best->prediction);
+    judge(*best);
     found_.push_back(std::move(*best));
     return {};
   }
@@ -188,26 +189,47 @@ class Search {
                                    : Termination::kInfeasible;
     if (result_.ranked.empty()) return {};
     PLUTO_ASSIGN(result_.baseline, space_.plain(result_.ranked.front()));
-    if (!result_.baseline) return {};
-    auto& plain = *result_.baseline;
-    plain.meets_limits = meets_deadline(job_, plain.prediction) &&
-                         meets_budget(job_, plain.prediction) &&
-                         fits_memory(plain.plan, plain.prediction);
-    prefer_plain();
-    return {};
+    if (result_.baseline) judge(*result_.baseline);
+    return prefer_simple();
+  }
+
+  void judge(RankedPlan& plan) const {
+    plan.meets_limits = meets_deadline(job_, plan.prediction) &&
+                        meets_budget(job_, plan.prediction) &&
+                        fits_memory(plan.plan, plan.prediction);
+  }
+
+  void finish_all() {
+    for (auto* plans : {&result_.ranked, &result_.front}) {
+      for (auto& one : *plans) space_.finish(one.plan);
+    }
+    for (auto* one : {&result_.baseline, &result_.nearest_by_budget, &result_.nearest_by_deadline,
+                      &result_.nearest_by_confidence}) {
+      if (*one) space_.finish((*one)->plan);
+    }
   }
 
   /// What gains less than predictions can tell apart is not worth another plan each time something
-  /// was measured.
-  void prefer_plain() {
+  /// was measured: plain data parallelism, else the simplest plan, takes the place of the first.
+  Result<void> prefer_simple() {
     auto& first = result_.ranked.front();
-    const auto& plain = *result_.baseline;
-    const bool allowed =
-        std::ranges::count(job_.allowed_sync, SyncMethod::kAllReduce) > 0 && !job_.strategy.any();
-    const bool as_good =
-        plain.meets_limits == first.meets_limits && fits_memory(plain.plan, plain.prediction) &&
-        plain.prediction.step_time.p50 <= first.prediction.step_time.p50 * (1 + kNegligibleGain);
-    if (allowed && as_good) first = plain;
+    if (const auto& plain = result_.baseline) {
+      const bool allowed =
+          std::ranges::count(job_.allowed_sync, SyncMethod::kAllReduce) > 0 && !job_.strategy.any();
+      const bool as_good =
+          plain->meets_limits == first.meets_limits &&
+          fits_memory(plain->plan, plain->prediction) &&
+          plain->prediction.step_time.p50 <= first.prediction.step_time.p50 * (1 + kNegligibleGain);
+      if (allowed && as_good) {
+        first = *plain;
+        return {};
+      }
+    }
+    if (!fits_memory(first.plan, first.prediction)) return {};
+    PLUTO_ASSIGN(auto simplest, space_.simplest(first));
+    judge(simplest);
+    if (simplest.meets_limits == first.meets_limits) first = std::move(simplest);
+    return {};
   }
 
   const TrainingJob& job_;

@@ -41,6 +41,12 @@ class PlanSpace {
   /// Of plans that do not fit, the one that misses by least; nullopt for a space without cells.
   virtual Result<std::optional<RankedPlan>> lightest(const std::function<bool()>& stop) = 0;
 
+  /// Of the plans of the same cell that fit and take less than kNegligibleGain more, the one that
+  /// leans least on what is known worst; `chosen` itself where the space has no such order.
+  virtual Result<RankedPlan> simplest(const RankedPlan& chosen) { return chosen; }
+  /// Adds to a plan that will be returned what its price does not depend on.
+  virtual void finish(Plan& plan) const { (void)plan; }
+
   virtual std::int64_t evaluated() const = 0;  ///< plans priced so far
   /// Counted so far: memory by configurations that were looked at, divisibility as in Rejections.
   virtual Rejections rejections() const = 0;

@@ -30,10 +30,15 @@ Result<void> check(const TrainingJob& job, std::int64_t dataset_samples,
   if (job.epochs && dataset_samples < 1) {
     return invalid_input("data: an empty data set has no epochs");
   }
-  if (!job.global_batch && !(job.critical_batch && job.max_global_batch)) {
+  if (!job.global_batch && !(job.convergence.given() && job.max_global_batch)) {
     return invalid_input(
-        "global_batch: it can be chosen only when critical_batch and max_global_batch are given",
+        "global_batch: it can be chosen only when convergence (critical_batch, noise_scale or "
+        "source) and max_global_batch are given",
         "set global_batch");
+  }
+  if (job.rate_rule == RateRule::kLars && !job.lars_exponent) {
+    return invalid_input("learning_rate: the exponent of rule lars was not looked up",
+                         "call look_up_convergence (planner/convergence_table.h) first");
   }
   int most = 0;
   for (const auto& candidate : candidates) most = std::max(most, candidate.max_ranks);
@@ -86,6 +91,29 @@ std::vector<std::int64_t> micro_batches(const TrainingJob& job, std::int64_t sha
   return sizes;
 }
 
+/// What a batch does to a job tuned at the reference.
+struct BatchEffect {
+  double stretch = 1;  // of the target
+  double rate_factor = 1;
+  Convergence convergence;
+};
+
+BatchEffect effect_of(const TrainingJob& job, const SamplesLaw& law, std::int64_t batch,
+                      std::int64_t reference) {
+  const auto b = static_cast<double>(batch), b0 = static_cast<double>(reference);
+  const SamplesEstimate estimate = estimate_samples(law, b, b0);
+  BatchEffect effect;
+  effect.rate_factor =
+      rate_factor({job.rate_rule, estimate.ratio, critical_batch_at(law, std::max(b, b0)),
+                   job.lars_exponent.value_or(0)},
+                  job.optimizer, batch, reference);
+  // A fixed batch takes the target as stated.
+  if (job.global_batch) return effect;
+  effect.stretch = estimate.ratio;
+  effect.convergence = {estimate.spread, estimate.evidence, law.source};
+  return effect;
+}
+
 }  // namespace
 
 Result<Space> enumerate(const TrainingJob& job, std::int64_t dataset_samples,
@@ -99,13 +127,16 @@ Result<Space> enumerate(const TrainingJob& job, std::int64_t dataset_samples,
                              ? static_cast<double>(*job.target_samples)
                              : static_cast<double>(*job.target_steps) *
                                    static_cast<double>(job.global_batch.value_or(reference));
+  SamplesLaw law;
+  if (job.convergence.given() || job.samples_law) {
+    PLUTO_ASSIGN(law, law_of(job));
+  }
+  const LearningRate schedule = schedule_of(job, dataset_samples);
   Space space;
   for (const auto batch : batches) {
-    const double stretch =
-        job.global_batch ? 1.0 : sample_ratio(batch, reference, job.critical_batch);
-    const auto rate = scale_learning_rate(job.learning_rate, job.optimizer, batch, reference,
-                                          job.critical_batch, stretch);
-    const auto steps = steps_for(samples * stretch, batch);
+    const BatchEffect effect = effect_of(job, law, batch, reference);
+    const auto rate = scale_learning_rate(schedule, effect.rate_factor, effect.stretch);
+    const auto steps = steps_for(samples * effect.stretch, batch);
     for (std::size_t c = 0; c < candidates.size(); ++c) {
       const int limit =
           std::min(candidates[c].max_ranks, job.max_ranks.value_or(candidates[c].max_ranks));
@@ -119,7 +150,8 @@ Result<Space> enumerate(const TrainingJob& job, std::int64_t dataset_samples,
           ++space.divisibility;
           continue;
         }
-        space.placements.push_back({c, ranks, batch, steps, rate, std::move(micro)});
+        space.placements.push_back(
+            {c, ranks, batch, steps, rate, effect.convergence, std::move(micro)});
       }
     }
   }
@@ -143,6 +175,7 @@ Plan plan_of(const TrainingJob& job, const ModelGraph& model, std::int64_t datas
   plan.micro_batch = micro_batch;
   plan.accumulation = placement.global_batch / placement.ranks / micro_batch;
   plan.steps = placement.steps;
+  plan.convergence = placement.convergence;
   plan.optimizer = job.optimizer;
   plan.learning_rate = placement.learning_rate;
   plan.precision = job.precision;

@@ -18,6 +18,7 @@ struct Placement {
   std::int64_t global_batch = 1;
   std::int64_t steps = 1;
   LearningRate learning_rate;               ///< scaled to global_batch
+  Convergence convergence;                  ///< how sure steps is
   std::vector<std::int64_t> micro_batches;  ///< largest first; each divides global_batch / ranks
 };
 
@@ -34,7 +35,7 @@ inline constexpr std::int64_t kMostAccumulation = 4096;
 /// batch: fixed, or the powers of two up to max_global_batch and learning_rate_batch itself.
 /// Micro-batch: fixed, or the whole share of a rank and each power of two that divides it, in at
 /// most kMostAccumulation parts. The target counts samples at learning_rate_batch, or at the
-/// smallest batch when that is unset, and is scaled by sample_ratio() when the batch is chosen;
+/// smallest batch when that is unset, and is scaled by estimate_samples() when the batch is chosen;
 /// with a fixed batch it is taken as stated. Errors: kInvalidInput for a contradiction in the job,
 /// naming the key.
 Result<Space> enumerate(const TrainingJob& job, std::int64_t dataset_samples,

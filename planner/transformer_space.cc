@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "costmodel/transformer_layer_factor.h"
@@ -158,7 +159,8 @@ void TransformerSpace::add_cells(std::size_t index) {
   const StrategyChoice& choice = job_.strategy;
   std::vector<std::pair<int, int>> sizes;  // nodes, ranks
   if (job_.ranks) {
-    sizes.emplace_back(choice.nodes.value_or((*job_.ranks + devices - 1) / devices), *job_.ranks);
+    const int nodes = choice.nodes.value_or((*job_.ranks + devices - 1) / devices);
+    if (*job_.ranks <= candidate.max_ranks) sizes.emplace_back(nodes, *job_.ranks);
   } else {
     const int most = std::min(candidate.max_ranks, job_.max_ranks.value_or(candidate.max_ranks));
     for (const int ranks : divisors(devices, std::min(devices - 1, most))) {
@@ -168,36 +170,46 @@ void TransformerSpace::add_cells(std::size_t index) {
       if (!choice.nodes || *choice.nodes == nodes) sizes.emplace_back(nodes, nodes * devices);
     }
   }
-  // Ranks of one copy of the model.
-  std::set<int> copies;
+  std::set<int> inners;  // tensor x context
   for (const Layer& layer : places_[index].layers) {
-    const int inner = layer.plan.tensor * layer.plan.context;
-    for (const int pipeline : choices(choice.pipeline, divisors(1, 1)))
-      copies.insert(inner * pipeline);
-    if (choice.pipeline) continue;
-    for (int pipeline = 2; pipeline <= shape_.layers; ++pipeline) copies.insert(inner * pipeline);
+    inners.insert(layer.plan.tensor * layer.plan.context);
+  }
+  // Whether so many ranks can hold one copy of the model.
+  std::vector<bool> copies(static_cast<std::size_t>(candidate.max_ranks) + 1);
+  for (const int inner : inners) {
+    for (int pipeline = 1; pipeline <= shape_.layers; ++pipeline) {
+      const std::int64_t copy = static_cast<std::int64_t>(inner) * pipeline;
+      if (copy > candidate.max_ranks) break;
+      if (choice.pipeline.value_or(pipeline) == pipeline) {
+        copies[static_cast<std::size_t>(copy)] = true;
+      }
+    }
+  }
+  std::vector<std::vector<int>> sharers;  // by batch: data ranks that can share it
+  for (const Placement& batch : batches_) {
+    sharers.push_back(divisors(static_cast<int>(batch.global_batch), candidate.max_ranks));
   }
   for (const auto& [nodes, ranks] : sizes) {
     if (job_.min_ranks && ranks < *job_.min_ranks) continue;
+    bool any = false;
     for (std::size_t batch = 0; batch < batches_.size(); ++batch) {
-      const bool lawful = std::ranges::any_of(copies, [&, ranks = ranks](int copy) {
-        if (ranks % copy != 0) return false;
-        const int data = ranks / copy;
-        if (choice.data && data != *choice.data) return false;
-        const std::int64_t all = batches_[batch].global_batch;
-        return all % data == 0 && (!job_.micro_batch || all / data % *job_.micro_batch == 0);
+      const bool lawful = std::ranges::any_of(sharers[batch], [&, ranks = ranks](int data) {
+        if (ranks % data != 0 || choice.data.value_or(data) != data) return false;
+        const std::int64_t share = batches_[batch].global_batch / data;
+        return copies[static_cast<std::size_t>(ranks / data)] &&
+               (!job_.micro_batch || share % *job_.micro_batch == 0);
       });
       if (lawful) {
         cells_.push_back({index, nodes, ranks, batch});
-        for (const Layer& layer : places_[index].layers) {
-          const int inner = layer.plan.tensor * layer.plan.context;
-          if (ranks % inner != 0) continue;
-          const auto [stages, is_new] = stages_.try_emplace(ranks / inner);
-          if (is_new) stages->second = divisors(ranks / inner, shape_.layers);
-        }
+        any = true;
       } else {
         ++divisibility_;
       }
+    }
+    for (const int inner : inners) {
+      if (!any || ranks % inner != 0) continue;
+      const auto [stages, is_new] = stages_.try_emplace(ranks / inner);
+      if (is_new) stages->second = divisors(ranks / inner, shape_.layers);
     }
   }
 }
@@ -285,12 +297,11 @@ Result<RankedPlan> TransformerSpace::ranked(const Cell& cell, const TransformerP
   plan.sequence_parallel = used.sequence_parallel;
   plan.shard = used.shard;
   plan.recompute = used.recompute;
-  add_buckets(plan);
   PLUTO_ASSIGN(auto predicted, predict_transformer_plan(shape_, plan, given.evidence));
   return RankedPlan{std::move(plan), std::move(predicted.prediction), false};
 }
 
-void TransformerSpace::add_buckets(Plan& plan) const {
+void TransformerSpace::finish(Plan& plan) const {
   plan.buckets.clear();
   if (plan.layout.data * plan.layout.context == 1) return;
   const auto method = plan.shard > 0 ? SyncMethod::kShard : SyncMethod::kAllReduce;
@@ -299,7 +310,8 @@ void TransformerSpace::add_buckets(Plan& plan) const {
 }
 
 Result<std::optional<RankedPlan>> TransformerSpace::best(std::size_t index,
-                                                         const std::function<bool()>& stop) {
+                                                         const std::function<bool()>&) {
+  // A cell takes milliseconds: stopping between cells is soon enough.
   const Cell& cell = cells_[index];
   const Place& place = places_[cell.place];
   const ClusterSpec cluster = cluster_of(cell);
@@ -313,7 +325,6 @@ Result<std::optional<RankedPlan>> TransformerSpace::best(std::size_t index,
       ++out_of_memory_;
       continue;
     }
-    if (stop()) break;
     visit_plans(cell, layer, [&](const TransformerPlan& plan) {
       ++evaluated_;
       const Seconds step =
@@ -331,6 +342,37 @@ Result<std::optional<RankedPlan>> TransformerSpace::best(std::size_t index,
   if (!best) return std::optional<RankedPlan>();
   PLUTO_ASSIGN(auto one, ranked(cell, best->plan));
   return std::optional(std::move(one));
+}
+
+Result<RankedPlan> TransformerSpace::simplest(const RankedPlan& chosen) {
+  const auto cell = std::ranges::find_if(cells_, [&](const Cell& one) {
+    return one.ranks == chosen.plan.layout.ranks() &&
+           batches_[one.batch].global_batch == chosen.plan.global_batch &&
+           places_[one.place].given->candidate.instance.name == chosen.plan.cluster.instance.name;
+  });
+  if (cell == cells_.end()) return chosen;
+  const Place& place = places_[cell->place];
+  const ClusterSpec cluster = cluster_of(*cell);
+  const double limit = chosen.prediction.step_time.p50.value() * (1 + kNegligibleGain);
+  const double share = static_cast<double>(chosen.plan.global_batch) / cell->ranks;
+  const auto key = [](const TransformerPlan& plan, Seconds step) {
+    return std::tuple(plan.pipeline, plan.recompute, plan.interleave, plan.shard, step);
+  };
+  std::optional<Found> best;
+  for (const Layer& layer : place.layers) {
+    if (layer.device_seconds * share > limit) break;
+    visit_plans(*cell, layer, [&](const TransformerPlan& plan) {
+      const Seconds step =
+          predict_transformer(layer.cost, shape_, plan, cluster, place.given->evidence.costs)
+              .step();
+      if (step.value() > limit || (best && key(plan, step) >= key(best->plan, best->step))) return;
+      const auto memory = with_optimizer(fullest_stage(shape_, plan), job_.optimizer, plan);
+      if (memory.reserved() > cluster.instance.node.device.memory) return;
+      best = Found{plan, step, memory.reserved()};
+    });
+  }
+  if (!best) return chosen;
+  return ranked(*cell, best->plan);
 }
 
 Result<std::optional<RankedPlan>> TransformerSpace::plain(const RankedPlan& chosen) {
@@ -353,7 +395,6 @@ Result<std::optional<RankedPlan>> TransformerSpace::plain(const RankedPlan& chos
     plan.recompute = Recompute::kNone;
     plan.micro_batch = micro_batch;
     plan.accumulation = share / micro_batch;
-    add_buckets(plan);
     plans.push_back(std::move(plan));
   }
   if (plans.empty()) return std::optional<RankedPlan>();

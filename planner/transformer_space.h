@@ -41,6 +41,12 @@ class TransformerSpace final : public PlanSpace {
                                          const std::function<bool()>& stop) override;
   Result<std::optional<RankedPlan>> plain(const RankedPlan& chosen) override;
   Result<std::optional<RankedPlan>> lightest(const std::function<bool()>& stop) override;
+  /// Fewest stages (whose balance and sends are known worst), then least recomputing, fewest
+  /// chunks, lowest ZeRO stage.
+  Result<RankedPlan> simplest(const RankedPlan& chosen) override;
+  /// Buckets of 25 MiB on a rank, by all_reduce or sharded: the closed form prices bytes, not
+  /// buckets.
+  void finish(Plan& plan) const override;
   std::int64_t evaluated() const override { return evaluated_; }
   Rejections rejections() const override;
 
@@ -82,9 +88,6 @@ class TransformerSpace final : public PlanSpace {
   template <class Visit>
   void visit_plans(const Cell& cell, const Layer& layer, Visit visit) const;
   Result<RankedPlan> ranked(const Cell& cell, const TransformerPlan& used) const;
-  /// Buckets of 25 MiB on a rank, by all_reduce or sharded: the closed form prices bytes, not
-  /// buckets.
-  void add_buckets(Plan& plan) const;
 
   const TrainingJob& job_;
   const ModelGraph& model_;

@@ -24,8 +24,9 @@ struct StepScalars {
   std::int64_t sample_offset =
       0;  ///< global index, within the step, of the first sample of this micro-batch
   bool training = true;
-  /// Of a model split over ranks: which part of the sequence and of the experts is the rank's.
-  std::int64_t sequence_part = 0, expert_part = 0;
+  /// Of a model split over ranks: which part of the sequence, the experts and the vocabulary is the
+  /// rank's.
+  std::int64_t sequence_part = 0, expert_part = 0, tensor_part = 0;
 };
 
 /// Device pointers in the operand order of docs/operators.md.

@@ -12,7 +12,8 @@ namespace {
 
 bool is_loss(OpKind kind) {
   return kind == OpKind::kSoftmaxCrossEntropy || kind == OpKind::kBceWithLogits ||
-         kind == OpKind::kMse;
+         kind == OpKind::kMse || kind == OpKind::kSoftmaxTerms ||
+         kind == OpKind::kSplitCrossEntropy;
 }
 bool is_lookup(OpKind kind) { return kind == OpKind::kEmbedding || kind == OpKind::kEmbeddingBag; }
 bool is_norm(OpKind kind) {
@@ -60,7 +61,10 @@ class Narrowing {
     const Tensor& source = graph_.tensor(op.inputs[i]);
     const TensorId id = placed_[source.id.index()];
     if (!is_floating(source.type.dtype)) return id;
-    const bool wide = is_loss(op.kind) || is_lookup(op.kind) || (is_norm(op.kind) && i > 0);
+    // Terms of a loss stay as they are on their way to other ranks.
+    const bool terms = source.producer && graph_.op(*source.producer).kind == OpKind::kSoftmaxTerms;
+    const bool wide =
+        terms || is_loss(op.kind) || is_lookup(op.kind) || (is_norm(op.kind) && (i == 1 || i == 2));
     const DType wanted = wide ? DType::kF32 : half_;
     if (builder_.type(id).dtype == wanted) return id;
     if (source.role == TensorRole::kParameter) {

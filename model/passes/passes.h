@@ -10,9 +10,20 @@
 
 namespace pluto {
 
-/// Merges attention of single nodes (passes/fuse_attention.h), and batch_norm + relu and add + relu
-/// where nobody else reads what is between. The last tensor of each keeps its name; logits and loss
-/// stay. Source: the streaming savings of oneDNN's and cuDNN's fused normalisation.
+/// Merges element-wise nodes into the node before them where nobody else reads what is between:
+///
+///   batch_norm + relu              one node
+///   batch_norm + add + relu        one node, where the add stood; of two norms the later one
+///   add + relu                     one node
+///   conv2d, linear + relu, tanh, sigmoid, gelu, silu: one forward node. Backward keeps a node for
+///                                  the function; gelu and silu keep what they were applied to.
+///
+/// The last tensor of each keeps its name; logits and loss stay. These are what training libraries
+/// run as one kernel. A convolution is not merged with the batch norm behind it: the statistics of
+/// the batch need all of its result first. Apply after the shard passes, which put communication
+/// between a partial sum and its activation.
+/// Source: cuDNN BN_ADD_ACTIVATION and convolution with bias and activation, cuBLASLt epilogues
+/// RELU_AUX_BIAS and GELU_AUX_BIAS as XLA uses them, post-operations of oneDNN.
 Result<ModelGraph> fuse(const ModelGraph& model);
 
 /// How the gradient of one group of parameters becomes the same on every rank.

@@ -33,8 +33,13 @@ Result<ModelGraph> shard_layers(const ModelGraph& model, std::span<const std::st
 /// rows at its end: group_copy before, group_all_reduce behind. Attention keeps heads whole and
 /// needs as many key/value heads as ranks, a mixture of experts splits each expert's inner width.
 /// Biases of row layers are added on the first rank of the group only (group_first). What is in no
-/// block (embedding, normalisation, a tied or last linear layer with the loss) is computed by every
-/// rank alike.
+/// block (normalisation, positions, a last linear layer with the loss) is computed by every rank
+/// alike.
+///
+/// The vocabulary is split by rows: of the tables that embeddings look up, zeros for the rows of
+/// others and an all_reduce behind; of the last linear layer, tied or not, whose columns a
+/// split_cross_entropy keeps apart. `logits` are then those of the rank's columns. Where the ranks
+/// do not divide the rows it is whole on every rank.
 ///
 /// With `sequence_parallel` the all_reduce is a reduce_scatter along the sequence (axis 0),
 /// row-wise nodes between blocks run on the part, and an all_gather comes before the next block;
@@ -42,10 +47,14 @@ Result<ModelGraph> shard_layers(const ModelGraph& model, std::span<const std::st
 /// sequence is kept for backward (Megatron-LM gathers it again).
 ///
 /// Formula, per transformer layer: 2 all_reduce of b s h forward, 2 backward; with
-///   sequence_parallel 2 all_gather and 2 reduce_scatter each way.
+///   sequence_parallel 2 all_gather and 2 reduce_scatter each way. Vocabulary: an all_reduce of b s
+///   h forward (embedding) and one backward (last layer; with sequence_parallel all_gather and
+///   reduce_scatter), and an all_gather of 2 t numbers per position, which Megatron-LM sends as
+///   three all_reduces of one.
 /// Source: Shoeybi et al. 2019 (arXiv:1909.08053), section 3; Korthikanti et al. 2022
 ///   (arXiv:2205.05198), section 4.2.
-/// Test: model/shard_tensor_test.cc, executor/shard_equality_test.cc.
+/// Test: model/shard_tensor_test.cc, model/shard_vocabulary_test.cc,
+/// executor/shard_equality_test.cc.
 /// With ranks == 1 the model itself. Errors: kUnsupported when nothing can be split, naming the
 /// first linear layer and the node in its way; when heads or features of a block are no multiple of
 /// the ranks; when sequence_parallel meets a block without sequence or of another length.

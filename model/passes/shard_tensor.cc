@@ -1,10 +1,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "model/passes/shard.h"
 #include "model/passes/shard_blocks.h"
+#include "model/passes/shard_vocabulary.h"
 
 namespace pluto {
 namespace {
@@ -35,20 +37,21 @@ OpAttrs part_of(const Op& op, const TensorBlocks& blocks, int ranks) {
 /// sequence parallelism a part of the sequence.
 class TensorSharding {
  public:
-  TensorSharding(const ModelGraph& model, const TensorBlocks& blocks, int ranks,
-                 bool sequence_parallel)
+  TensorSharding(const ModelGraph& model, const TensorBlocks& blocks,
+                 const std::optional<Vocabulary>& vocabulary, int ranks, bool sequence_parallel)
       : graph_(model.graph),
         blocks_(blocks),
+        vocabulary_(vocabulary),
         ranks_(ranks),
         sequence_parallel_(sequence_parallel),
-        writer_(model, RankGroup::kTensor, ranks, blocks.parameters),
+        writer_(model, RankGroup::kTensor, ranks, cuts(blocks, vocabulary)),
         sequence_(model.graph.tensors().size()) {}
 
   Result<ModelGraph> write(const ModelGraph& model) && {
     for (const Op& op : graph_.ops()) {
       switch (blocks_.role[op.id.index()]) {
         case BlockRole::kOutside:
-          outside(op);
+          if (!of_vocabulary(op)) outside(op);
           break;
         case BlockRole::kColumn:
           begin_column(op);
@@ -71,6 +74,12 @@ class TensorSharding {
   }
 
  private:
+  static ParameterCuts cuts(const TensorBlocks& blocks,
+                            const std::optional<Vocabulary>& vocabulary) {
+    ParameterCuts all = blocks.parameters;
+    if (vocabulary) all.insert(vocabulary->parameters.begin(), vocabulary->parameters.end());
+    return all;
+  }
   const std::string& name_of(TensorId id) const { return graph_.tensor(id).name; }
 
   /// The whole tensor before a block: the gradients of the ranks are parts of a sum.
@@ -119,6 +128,47 @@ class TensorSharding {
     for (const TensorId id : op.inputs) inputs.push_back(on_parts ? operand(id) : whole(id));
     writer_.append(op, op.attrs, std::move(inputs));
     for (const TensorId id : op.outputs) sequence_[id.index()] = on_parts;
+  }
+
+  /// Writes a node of the vocabulary; false: it is none.
+  bool of_vocabulary(const Op& op) {
+    if (!vocabulary_) return false;
+    if (op.id == vocabulary_->head) {
+      begin_column(op);
+    } else if (op.id == vocabulary_->loss) {
+      loss(op);
+    } else if (std::ranges::count(vocabulary_->lookups, op.id) > 0) {
+      look_up(op);
+    } else {
+      return false;
+    }
+    return true;
+  }
+
+  /// Rows of other ranks come as zeros: the sum over the ranks is the row.
+  void look_up(const Op& op) {
+    auto attrs = std::get<EmbeddingAttrs>(op.attrs);
+    attrs.rows /= ranks_;
+    attrs.part = true;
+    writer_.append(op, attrs, {whole(op.inputs[0]), writer_.at(op.inputs[1])});
+    const TensorId rows = op.outputs[0];
+    writer_.place(rows,
+                  writer_.exchange(OpKind::kGroupAllReduce, op.name + ".sum", writer_.at(rows)));
+  }
+
+  /// Two numbers per position and rank say what a rank must know of the columns of the others.
+  void loss(const Op& op) {
+    const std::vector<TensorId> own = writer_.at(op.inputs);
+    const TensorId terms =
+        writer_.add(OpKind::kSoftmaxTerms, op.name + ".terms", NoAttrs{}, {own[0], own[1]});
+    GroupAttrs joined;
+    joined.axis = static_cast<std::int64_t>(writer_.type(terms).shape.rank()) - 1;
+    joined.shared = true;
+    const TensorId all =
+        writer_.exchange(OpKind::kGroupAllGather, op.name + ".terms.gathered", terms, joined);
+    Op split = op;
+    split.kind = OpKind::kSplitCrossEntropy;
+    writer_.append(split, NoAttrs{}, {own[0], own[1], all});
   }
 
   bool divides(const Tensor& tensor) const {
@@ -186,6 +236,7 @@ class TensorSharding {
 
   const Graph& graph_;
   const TensorBlocks& blocks_;
+  const std::optional<Vocabulary>& vocabulary_;
   int ranks_;
   bool sequence_parallel_;
   ShardWriter writer_;
@@ -197,7 +248,8 @@ class TensorSharding {
 Result<ModelGraph> shard_tensor(const ModelGraph& model, int ranks, bool sequence_parallel) {
   if (ranks == 1) return model;
   PLUTO_ASSIGN(const TensorBlocks blocks, find_tensor_blocks(model, ranks));
-  return TensorSharding(model, blocks, ranks, sequence_parallel).write(model);
+  const auto vocabulary = find_vocabulary(model, blocks, ranks);
+  return TensorSharding(model, blocks, vocabulary, ranks, sequence_parallel).write(model);
 }
 
 }  // namespace pluto

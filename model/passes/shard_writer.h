@@ -4,6 +4,7 @@
 
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -35,6 +36,10 @@ class ShardWriter {
   /// where those of `op` are. Updates are carried over.
   void append(const Op& op, OpAttrs attrs, std::vector<TensorId> inputs);
   void append(const Op& op) { append(op, op.attrs, at(op.inputs)); }
+  /// Appends a node that the source does not have; its first output.
+  TensorId add(OpKind kind, const std::string& name, OpAttrs attrs, std::vector<TensorId> inputs) {
+    return builder_.forward(name, kind, std::move(attrs), std::move(inputs));
+  }
   /// Appends a node of a group kind. The same node asked for again is the first one.
   TensorId exchange(OpKind kind, const std::string& name, TensorId input, GroupAttrs attrs = {});
 

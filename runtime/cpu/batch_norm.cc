@@ -1,5 +1,5 @@
-// Batch normalisation on plain NCHW, with an optional fused ReLU. Statistics are combined in
-// double.
+// Batch normalisation on plain NCHW, with an optional fused sum and ReLU. Statistics are combined
+// in double.
 #include <cmath>
 
 #include "runtime/cpu/cpu_kernel.h"
@@ -50,6 +50,7 @@ Result<std::unique_ptr<Kernel>> forward(const KernelRequest& request, const Cont
   return make_kernel(context, [=](const KernelArguments& a) {
     const IsaKernels& isa = *context.isa;
     const float *x = input(a, 0), *gamma = input(a, 1), *beta = input(a, 2);
+    const float* residual = attrs.add ? input(a, 3) : nullptr;
     float *y = output(a, 0), *means = output(a, 1), *inv_stds = output(a, 2);
     float* running_mean = follows ? update(a, 0) : nullptr;
     float* running_var = follows ? update(a, 1) : nullptr;
@@ -57,8 +58,8 @@ Result<std::unique_ptr<Kernel>> forward(const KernelRequest& request, const Cont
     parallel_rows(
         context.threads, l.channels, l.batch * l.plane, [&](std::int64_t begin, std::int64_t end) {
           for (std::int64_t c = begin; c < end; ++c) {
-            const Moments moments = training ? channel_moments(isa, l, x, c)
-                                             : Moments{running_mean[c], running_var[c]};
+            const Moments moments =
+                training ? channel_moments(isa, l, x, c) : Moments{running_mean[c], running_var[c]};
             if (training && follows) {
               const double n = static_cast<double>(l.batch * l.plane);
               const double unbiased = n > 1 ? moments.variance * n / (n - 1) : moments.variance;
@@ -73,8 +74,10 @@ Result<std::unique_ptr<Kernel>> forward(const KernelRequest& request, const Cont
             const double scale = gamma[c] * inv_std;
             const float shift = static_cast<float>(beta[c] - moments.mean * scale);
             for (std::int64_t i = 0; i < l.batch; ++i) {
-              isa.affine(x + l.offset(i, c), static_cast<float>(scale), shift, attrs.relu,
-                         y + l.offset(i, c), l.plane);
+              float* plane = y + l.offset(i, c);
+              isa.affine(x + l.offset(i, c), static_cast<float>(scale), shift,
+                         attrs.relu && !attrs.add, plane, l.plane);
+              if (attrs.add) isa.add_relu(plane, residual + l.offset(i, c), plane, l.plane);
             }
           }
         });
@@ -86,22 +89,31 @@ Result<std::unique_ptr<Kernel>> forward(const KernelRequest& request, const Cont
 Result<std::unique_ptr<Kernel>> backward(const KernelRequest& request, const Context& context) {
   const OpSignature& s = request.signature;
   if (!all_f32(request)) return unsupported("types other than f32");
-  const bool relu = std::get<BatchNormAttrs>(s.attrs).relu;
+  const auto attrs = std::get<BatchNormAttrs>(s.attrs);
   const Layout l = layout(request, s.inputs[1]);
   return make_kernel(context, [=](const KernelArguments& a) {
     const IsaKernels& isa = *context.isa;
     const float *dy = input(a, 0), *x = input(a, 1), *gamma = input(a, 2);
-    const float *means = input(a, 3), *inv_stds = input(a, 4), *y = relu ? input(a, 5) : nullptr;
+    const float *means = input(a, 3), *inv_stds = input(a, 4),
+                *y = attrs.relu ? input(a, 5) : nullptr;
     float *dx = output(a, 0), *dgamma = output(a, 1), *dbeta = output(a, 2);
+    // The gradient behind the sum is that of the residual, and what the norm goes on with.
+    float* dsum = attrs.add ? output(a, 3) : nullptr;
+    if (attrs.add) dy = dsum;
+    const bool masks = attrs.relu && !attrs.add;
     const bool training = a.scalars.training;
     parallel_rows(
         context.threads, l.channels, l.batch * l.plane, [&](std::int64_t begin, std::int64_t end) {
           for (std::int64_t c = begin; c < end; ++c) {
             const auto plane_of_y = [&](std::int64_t i) {
-              return relu ? y + l.offset(i, c) : nullptr;
+              return masks ? y + l.offset(i, c) : nullptr;
             };
             double sum = 0, product = 0;
             for (std::int64_t i = 0; i < l.batch; ++i) {
+              if (attrs.add) {
+                isa.relu_backward(input(a, 0) + l.offset(i, c), y + l.offset(i, c),
+                                  dsum + l.offset(i, c), l.plane);
+              }
               float sums[2];
               isa.norm_sums(dy + l.offset(i, c), x + l.offset(i, c), plane_of_y(i), means[c], sums,
                             l.plane);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "runtime/cpu/conv.h"
+#include "runtime/cpu/epilogue.h"
 #include "runtime/cpu/gemm.h"
 #include "runtime/cpu/parallel.h"
 
@@ -80,13 +81,8 @@ void add_column_row(const ConvSize& s, std::int64_t k, const float* row, float* 
   }
 }
 
-void add_bias(const ConvSize& s, const Context& context, const float* bias, float* y) {
-  const std::int64_t outputs = s.attrs.out_channels, p = s.out_plane();
-  parallel_rows(context.threads, s.batch * outputs, p, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      context.isa->affine(y + i * p, 1, bias[i % outputs], false, y + i * p, p);
-    }
-  });
+Epilogue epilogue_of(const ConvSize& s, const Context& context) {
+  return {context, s.attrs.activation, s.attrs.bias};
 }
 
 void sum_bias(const ConvSize& s, const Context& context, const float* dy, float* db) {
@@ -104,9 +100,10 @@ void sum_bias(const ConvSize& s, const Context& context, const float* dy, float*
 std::unique_ptr<Kernel> forward_in_place(const ConvSize& s, const Context& context) {
   const std::int64_t o = s.attrs.out_channels, c = s.channels, p = s.plane();
   const Gemm gemm(context, {{o, p, c, c, 1, p, 1, p}, s.batch, 0, c * p, o * p});
+  const Epilogue epilogue = epilogue_of(s, context);
   return make_kernel(context, gemm.workspace(), [=](const KernelArguments& a) {
-    gemm.run(input(a, 1), input(a, 0), output(a, 0), a.workspace);
-    if (s.attrs.bias) add_bias(s, context, input(a, 2), output(a, 0));
+    gemm.run(input(a, 1), input(a, 0), output(a, epilogue.operand()), a.workspace);
+    epilogue.planes(a, s.batch * o, p, o);
   });
 }
 
@@ -156,14 +153,15 @@ std::unique_ptr<Kernel> forward(const ConvSize& s, const Context& context) {
   const std::int64_t o = s.group_outputs(), k = window(s), p = s.out_plane();
   const Gemm gemm({1, context.isa}, {{o, p, k, k, 1, p, 1, p}});
   const Units units = units_of(s, context, gemm);
+  const Epilogue epilogue = epilogue_of(s, context);
   return make_kernel(context, Bytes(units.threads * units.stride()), [=](const KernelArguments& a) {
+    float* z = output(a, epilogue.operand());
     each_unit(units, a.workspace, [&](std::int64_t unit, float* columns, void* space) {
       const float* x = input(a, 0) + unit * s.group_channels() * s.plane();
       for (std::int64_t i = 0; i < k; ++i) write_column_row(s, i, x, columns + i * p);
-      gemm.run(input(a, 1) + unit % s.attrs.groups * o * k, columns, output(a, 0) + unit * o * p,
-               space);
+      gemm.run(input(a, 1) + unit % s.attrs.groups * o * k, columns, z + unit * o * p, space);
     });
-    if (s.attrs.bias) add_bias(s, context, input(a, 2), output(a, 0));
+    epilogue.planes(a, s.batch * s.attrs.out_channels, p, s.attrs.out_channels);
   });
 }
 

@@ -1,11 +1,14 @@
 // Convolution by oneDNN.
 #include <algorithm>
 #include <dnnl.hpp>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
 #include "runtime/cpu/conv.h"
+#include "runtime/cpu/epilogue.h"
 #include "runtime/cpu/parallel.h"
 
 namespace pluto::cpu {
@@ -177,12 +180,15 @@ Desc of(const Dims& dims, Tag tag) { return {dims, dnnl::memory::data_type::f32,
 
 class OnednnConv final : public Kernel {
  public:
-  OnednnConv(OpPass pass, const Geometry& g, bool bias, int threads) : threads_(threads) {
-    const ThreadCount scope(threads);
+  OnednnConv(OpPass pass, const Geometry& g, const ConvAttrs& attrs, const Context& context)
+      : threads_(context.threads) {
+    const ThreadCount scope(threads_);
+    const bool bias = attrs.bias;
     const Desc x = of(g.x, Tag::any), y = of(g.y, Tag::any), w = of(g.w, Tag::any);
     const Desc b = bias ? of(g.b, Tag::x) : Desc();
     const auto algorithm = dnnl::algorithm::convolution_direct;
-    const dnnl::primitive_attr attributes = OnednnProgram::attributes();
+    dnnl::primitive_attr attributes = OnednnProgram::attributes();
+    if (pass == OpPass::kForward) add_epilogue(g, attrs, context, attributes);
     const dnnl::convolution_forward::primitive_desc forward(
         {dnnl::prop_kind::forward_training, algorithm, x, w, pass == OpPass::kForward ? b : Desc(),
          y, g.stride, g.dilation, g.pad_before, g.pad_after},
@@ -212,12 +218,28 @@ class OnednnConv final : public Kernel {
     std::size_t n = 0;
     for (const void* in : arguments.inputs) operands_[n++] = const_cast<void*>(in);
     for (void* out : arguments.outputs) operands_[n++] = out;
+    if (epilogue_ && epilogue_->operand() == 1) std::swap(operands_[n - 2], operands_[n - 1]);
     program_.run(operands_, arguments.workspace);
+    if (epilogue_) epilogue_->planes(arguments, planes_, plane_, planes_);
   }
   Bytes workspace() const override { return program_.workspace(); }
   std::string implementation() const override { return implementation_; }
 
  private:
+  // oneDNN applies relu, which is exact, to what it has in registers; others follow its result.
+  void add_epilogue(const Geometry& g, const ConvAttrs& attrs, const Context& context,
+                    dnnl::primitive_attr& attributes) {
+    if (attrs.activation == Activation::kRelu) {
+      dnnl::post_ops operations;
+      operations.append_eltwise(1, dnnl::algorithm::eltwise_relu, 0, 0);
+      attributes.set_post_ops(operations);
+    } else if (attrs.activation != Activation::kNone) {
+      epilogue_.emplace(context, attrs.activation, false);  // oneDNN has added the bias
+      planes_ = g.y[0] * g.y[1];
+      plane_ = g.y[2] * g.y[3];
+    }
+  }
+
   // Operands are declared in the order of docs/operators.md: inputs, then outputs.
   void build_forward(const dnnl::convolution_forward::primitive_desc& desc, const Geometry& g,
                      bool bias) {
@@ -232,7 +254,8 @@ class OnednnConv final : public Kernel {
     if (bias) arguments.push_back({DNNL_ARG_BIAS, b});
     program_.append(dnnl::convolution_forward(desc), desc.scratchpad_desc(), arguments);
     program_.deliver(to, y);
-    finish(desc.impl_info_str(), bias ? 4 : 3);
+    const bool two = epilogue_ && epilogue_->operand() == 1;  // the last is not oneDNN's
+    finish(desc.impl_info_str(), (bias ? 4U : 3U) + (two ? 1U : 0U));
   }
 
   void build_data(const dnnl::convolution_backward_data::primitive_desc& desc, const Geometry& g) {
@@ -272,6 +295,8 @@ class OnednnConv final : public Kernel {
   int threads_;
   OnednnProgram program_;
   std::vector<void*> operands_;
+  std::optional<Epilogue> epilogue_;
+  std::int64_t planes_ = 0, plane_ = 0;
   std::string implementation_;
 };
 
@@ -280,8 +305,7 @@ class OnednnConv final : public Kernel {
 Result<std::unique_ptr<Kernel>> make_onednn_conv(OpPass pass, const ConvSize& size,
                                                  const Context& context) {
   try {
-    auto kernel =
-        std::make_unique<OnednnConv>(pass, geometry(size), size.attrs.bias, context.threads);
+    auto kernel = std::make_unique<OnednnConv>(pass, geometry(size), size.attrs, context);
     if (kernel->implementation().rfind("jit", 0) == 0)
       return std::unique_ptr<Kernel>(std::move(kernel));
     return unsupported("oneDNN has only " + kernel->implementation() + " for these sizes");

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "runtime/cpu/cpu_kernel.h"
+#include "runtime/cpu/epilogue.h"
 #include "runtime/cpu/gemm.h"
 #include "runtime/cpu/parallel.h"
 
@@ -49,19 +50,16 @@ Result<std::unique_ptr<Kernel>> make_linear(const KernelRequest& request, const 
                                                         : s.inputs[1];
   const Sizes n{elements(request, y) / attrs.out_features, x.shape.dims.back(), attrs.out_features};
   const Gemm gemm(context, {shape_of(pass, n)});
+  if (pass == OpPass::kForward) {
+    const Epilogue epilogue(context, attrs.activation, bias);
+    return make_kernel(context, gemm.workspace(), [=](const KernelArguments& a) {
+      gemm.run(input(a, 0), input(a, 1), output(a, epilogue.operand()), a.workspace);
+      epilogue.rows(a, n.rows, n.out);
+    });
+  }
   return make_kernel(context, gemm.workspace(), [=](const KernelArguments& a) {
     gemm.run(input(a, 0), input(a, 1), output(a, 0), a.workspace);
-    if (!bias) return;
-    if (pass == OpPass::kForward) {
-      float* y = output(a, 0);
-      parallel_rows(context.threads, n.rows, n.out, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t r = begin; r < end; ++r) {
-          context.isa->accumulate(input(a, 2), y + r * n.out, n.out);
-        }
-      });
-    } else {
-      sum_columns(context, input(a, 0), n.rows, n.out, output(a, 1));
-    }
+    if (bias) sum_columns(context, input(a, 0), n.rows, n.out, output(a, 1));
   });
 }
 

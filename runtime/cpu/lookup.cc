@@ -18,8 +18,14 @@ Bags bags_of(const KernelRequest& request, const TensorType& ids, const TensorTy
   return {elements(request, ids) / bag, bag, table.shape[0], table.shape[1]};
 }
 
-Result<std::unique_ptr<Kernel>> forward(const KernelRequest& request, const Context& context) {
+Result<void> check_supported(const KernelRequest& request) {
   if (!all_f32(request)) return unsupported("types other than f32");
+  if (std::get<EmbeddingAttrs>(request.signature.attrs).part) return unsupported("part of a table");
+  return {};
+}
+
+Result<std::unique_ptr<Kernel>> forward(const KernelRequest& request, const Context& context) {
+  PLUTO_TRY(check_supported(request));
   const Bags bags = bags_of(request, request.signature.inputs[0], request.signature.inputs[1]);
   return make_kernel(context, [=](const KernelArguments& a) {
     const std::int32_t* ids = input<std::int32_t>(a, 0);
@@ -47,7 +53,7 @@ Result<std::unique_ptr<Kernel>> forward(const KernelRequest& request, const Cont
 // Threads share the columns, not the ids: each row has one writer and one order.
 Result<std::unique_ptr<Kernel>> backward_weight(const KernelRequest& request,
                                                 const Context& context) {
-  if (!all_f32(request)) return unsupported("types other than f32");
+  PLUTO_TRY(check_supported(request));
   const Bags bags = bags_of(request, request.signature.inputs[1], request.signature.outputs[0]);
   const std::int64_t ids_count = bags.outputs * bags.bag;
   return make_kernel(context, [=](const KernelArguments& a) {

@@ -28,7 +28,7 @@ void each_of_channel(const Channels& size, Index c, Visit visit) {
 KernelResult batch_norm_forward(const KernelRequest& request) {
   PLUTO_ASSIGN(const BatchNormAttrs attrs, attributes<BatchNormAttrs>(request));
   const bool follows = !request.updates.empty();  // a recompute copy has no running statistics
-  PLUTO_TRY(expect_operands(request, "fff", "fff", follows ? "ff" : ""));
+  PLUTO_TRY(expect_operands(request, attrs.add ? "ffff" : "fff", "fff", follows ? "ff" : ""));
   const Channels size = channels_of(request, input_type(request, 0));
   return loop_kernel([=](const KernelArguments& arguments) {
     const float* x = in(arguments, 0);
@@ -52,7 +52,9 @@ KernelResult batch_norm_forward(const KernelRequest& request) {
       const double inv_std = 1 / std::sqrt(variance + attrs.epsilon);
       const double gamma = in(arguments, 1)[c], beta = in(arguments, 2)[c];
       each_of_channel(size, c, [&](Index i) {
-        const double y = gamma * (x[i] - mean) * inv_std + beta;
+        // Rounded before the sum, as the result of a node of its own.
+        const float normal = static_cast<float>(gamma * (x[i] - mean) * inv_std + beta);
+        const double y = attrs.add ? double{normal} + double{in(arguments, 3)[i]} : normal;
         out(arguments, 0)[i] = static_cast<float>(attrs.relu && y < 0 ? 0 : y);
       });
       out(arguments, 1)[c] = static_cast<float>(mean);
@@ -65,7 +67,7 @@ KernelResult batch_norm_forward(const KernelRequest& request) {
 /// are constants and the two means vanish.
 KernelResult batch_norm_backward(const KernelRequest& request) {
   PLUTO_ASSIGN(const BatchNormAttrs attrs, attributes<BatchNormAttrs>(request));
-  PLUTO_TRY(expect_operands(request, attrs.relu ? "ffffff" : "fffff", "fff"));
+  PLUTO_TRY(expect_operands(request, attrs.relu ? "ffffff" : "fffff", attrs.add ? "ffff" : "fff"));
   const Channels size = channels_of(request, input_type(request, 1));
   return loop_kernel([=](const KernelArguments& arguments) {
     const float* x = in(arguments, 1);
@@ -83,6 +85,7 @@ KernelResult batch_norm_backward(const KernelRequest& request) {
       const double factor = in(arguments, 2)[c] * inv_std;
       each_of_channel(size, c, [&](Index i) {
         const double normal = (x[i] - mean) * inv_std;
+        if (attrs.add) out(arguments, 3)[i] = static_cast<float>(gradient(i));
         out(arguments, 0)[i] =
             static_cast<float>(factor * (gradient(i) - share * sum - share * normal * product));
       });

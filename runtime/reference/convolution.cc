@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "runtime/reference/activation.h"
 #include "runtime/reference/kernels.h"
 #include "runtime/reference/loop_kernel.h"
 
@@ -62,7 +63,7 @@ void each_row(const Geometry& g, Index tap, Visit visit) {
 
 KernelResult conv_forward(const KernelRequest& request) {
   PLUTO_ASSIGN(const ConvAttrs attrs, attributes<ConvAttrs>(request));
-  PLUTO_TRY(expect_operands(request, attrs.bias ? "fff" : "ff", "f"));
+  PLUTO_TRY(expect_operands(request, attrs.bias ? "fff" : "ff", output_letters(attrs.activation)));
   PLUTO_ASSIGN(const Geometry g,
                geometry_of(request, input_type(request, 0), output_type(request, 0)));
   const auto loop = [g](const KernelArguments& arguments) {
@@ -82,7 +83,10 @@ KernelResult conv_forward(const KernelRequest& request) {
             });
           }
         }
-        store(out(arguments, 0) + (n * g.out_channels + o) * g.y_plane(), sums, g.y_plane());
+        const Index plane = (n * g.out_channels + o) * g.y_plane();
+        float* z = out(arguments, operand_output(g.attrs.activation)) + plane;
+        store(z, sums, g.y_plane());
+        activate(g.attrs.activation, z, out(arguments, 0) + plane, g.y_plane());
       }
     }
   };

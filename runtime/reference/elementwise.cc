@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include "base/philox.h"
+#include "runtime/reference/activation.h"
 #include "runtime/reference/kernels.h"
 #include "runtime/reference/loop_kernel.h"
 
@@ -37,28 +37,13 @@ KernelResult binary(const KernelRequest& request) {
   });
 }
 
-double relu(double x) { return x < 0 ? 0 : x; }  // keeps NaN
 double relu_backward(double dy, double y) { return y > 0 ? dy : 0; }
 double sigmoid_backward(double dy, double y) { return dy * y * (1 - y); }
 double tanh_forward(double x) { return std::tanh(x); }
 double tanh_backward(double dy, double y) { return dy * (1 - y * y); }
-double silu(double x) { return x * sigmoid(x); }
 double silu_backward(double dy, double x) {
   const double s = sigmoid(x);
   return dy * s * (1 + x * (1 - s));
-}
-
-/// Formula: y = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Source: Hendrycks and Gimpel 2016.
-constexpr double kGeluCubic = 0.044715;
-double gelu_inner(double x) {
-  const double root = std::sqrt(2 / std::numbers::pi);
-  return std::tanh(root * (x + kGeluCubic * x * x * x));
-}
-double gelu(double x) { return 0.5 * x * (1 + gelu_inner(x)); }
-double gelu_backward(double dy, double x) {
-  const double t = gelu_inner(x);
-  const double slope = std::sqrt(2 / std::numbers::pi) * (1 + 3 * kGeluCubic * x * x);
-  return dy * 0.5 * (1 + t + x * (1 - t * t) * slope);
 }
 
 double add(double a, double b) { return a + b; }

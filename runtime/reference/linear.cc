@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "runtime/reference/activation.h"
 #include "runtime/reference/kernels.h"
 #include "runtime/reference/loop_kernel.h"
 
@@ -8,18 +9,19 @@ namespace {
 
 KernelResult linear_forward(const KernelRequest& request) {
   PLUTO_ASSIGN(const LinearAttrs attrs, attributes<LinearAttrs>(request));
-  PLUTO_TRY(expect_operands(request, attrs.bias ? "fff" : "ff", "f"));
+  PLUTO_TRY(expect_operands(request, attrs.bias ? "fff" : "ff", output_letters(attrs.activation)));
   const Index features = attrs.out_features;
   const Index width = input_type(request, 1).shape[1];
   const Index rows = elements(request, input_type(request, 0)) / width;
   return loop_kernel([=](const KernelArguments& arguments) {
     for (Index r = 0; r < rows; ++r) {
       const float* x = in(arguments, 0) + r * width;
-      float* y = out(arguments, 0) + r * features;
+      float* z = out(arguments, operand_output(attrs.activation)) + r * features;
       for (Index o = 0; o < features; ++o) {
         const double bias = attrs.bias ? in(arguments, 2)[o] : 0.0F;
-        y[o] = static_cast<float>(bias + dot(x, in(arguments, 1) + o * width, width));
+        z[o] = static_cast<float>(bias + dot(x, in(arguments, 1) + o * width, width));
       }
+      activate(attrs.activation, z, out(arguments, 0) + r * features, features);
     }
   });
 }

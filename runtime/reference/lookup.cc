@@ -7,26 +7,32 @@
 namespace pluto::reference {
 namespace {
 
-/// `outputs` rows of y, each the sum of `bag` rows of the table.
+/// `outputs` rows of y, each the sum of `bag` rows of the table. Of a part of a table the ids begin
+/// with those of the rank's first row.
 struct Bags {
   Index outputs, bag, rows, width;
+  bool part;
+  Index first_id(const KernelArguments& arguments) const {
+    return part ? arguments.scalars.tensor_part * rows : 0;
+  }
 };
 
 /// `bag`: the ids of one output; 1 for embedding.
-Bags bags_of(const KernelRequest& request, const TensorType& ids, const TensorType& table) {
+Result<Bags> bags_of(const KernelRequest& request, const TensorType& ids, const TensorType& table) {
   const Index bag = request.signature.kind == OpKind::kEmbeddingBag ? ids.shape[0] : 1;
-  return {elements(request, ids) / bag, bag, table.shape[0], table.shape[1]};
+  PLUTO_ASSIGN(const EmbeddingAttrs attrs, attributes<EmbeddingAttrs>(request));
+  return Bags{elements(request, ids) / bag, bag, table.shape[0], table.shape[1], attrs.part};
 }
 
 KernelResult lookup_forward(const KernelRequest& request) {
   PLUTO_TRY(expect_operands(request, "if", "f"));
-  const Bags bags = bags_of(request, input_type(request, 0), input_type(request, 1));
+  PLUTO_ASSIGN(const Bags bags, bags_of(request, input_type(request, 0), input_type(request, 1)));
   const auto loop = [bags](const KernelArguments& arguments) {
     double* sums = scratch(arguments);
     for (Index o = 0; o < bags.outputs; ++o) {
       std::fill_n(sums, bags.width, 0.0);
       for (Index i = o * bags.bag; i < (o + 1) * bags.bag; ++i) {
-        const Index id = in<std::int32_t>(arguments, 0)[i];
+        const Index id = in<std::int32_t>(arguments, 0)[i] - bags.first_id(arguments);
         if (id < 0 || id >= bags.rows) continue;
         add_scaled(sums, 1, in(arguments, 1) + id * bags.width, bags.width);
       }
@@ -39,11 +45,11 @@ KernelResult lookup_forward(const KernelRequest& request) {
 /// Sums in f32: a table of doubles beside a vocabulary is not cheap.
 KernelResult lookup_backward_weight(const KernelRequest& request) {
   PLUTO_TRY(expect_operands(request, "fi", "f"));
-  const Bags bags = bags_of(request, input_type(request, 1), output_type(request, 0));
+  PLUTO_ASSIGN(const Bags bags, bags_of(request, input_type(request, 1), output_type(request, 0)));
   return loop_kernel([bags](const KernelArguments& arguments) {
     std::fill_n(out(arguments, 0), bags.rows * bags.width, 0.0F);
     for (Index i = 0; i < bags.outputs * bags.bag; ++i) {
-      const Index id = in<std::int32_t>(arguments, 1)[i];
+      const Index id = in<std::int32_t>(arguments, 1)[i] - bags.first_id(arguments);
       if (id < 0 || id >= bags.rows) continue;
       const float* dy = in(arguments, 0) + i / bags.bag * bags.width;
       float* dtable = out(arguments, 0) + id * bags.width;

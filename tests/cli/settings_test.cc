@@ -57,6 +57,18 @@ TEST(ApplySettingTest, UnknownKeysNameTheNearest) {
   }
 }
 
+TEST(ApplySettingTest, KnowledgeOfConvergenceReplacesTheJobs) {
+  TrainingJob job;
+  job.convergence.noise_scale = 5;
+  ASSERT_TRUE(apply_setting(job, "critical_batch=2000").ok());
+  EXPECT_EQ(job.convergence.critical_batch, 2000);
+  EXPECT_FALSE(job.convergence.noise_scale);
+  ASSERT_TRUE(apply_setting(job, "convergence=resnet").ok());
+  EXPECT_EQ(job.convergence, (ConvergenceChoice{"resnet", {}, {}, {}, {}}));
+  EXPECT_FALSE(apply_setting(job, "critical_batch=0").ok());
+  EXPECT_FALSE(apply_setting(job, "convergence=").ok());
+}
+
 TEST(ApplySettingTest, WhatIsFixedIsNoLongerChosenUpToAMaximum) {
   TrainingJob job;
   job.max_ranks = 8;

@@ -60,6 +60,34 @@ TEST_F(RooflineSource, SmallBatchesAreBoundByMemory) {
                                           gemm(DeviceKind::kGpu).floor.value());
 }
 
+// The launch and one reading of the product are saved; what backward reads again is written.
+TEST_F(RooflineSource, AFunctionBehindAProductIsCheaperThanANodeOfItsOwn) {
+  const auto surfaces =
+      make_roofline_source(kShipped, {std::string(PLUTO_SOURCE_DIR) + "/data/op_surfaces.json"});
+  ASSERT_TRUE(surfaces.ok());
+  DeviceSpec v100 = gpu, cpu = gpu;
+  v100.generation = "Volta";
+  v100.multiprocessors = 80;
+  v100.cache = Bytes(6 << 20);
+  cpu.kind = DeviceKind::kCpu;
+  for (const Activation function : {Activation::kRelu, Activation::kTanh, Activation::kGelu}) {
+    for (const std::int64_t batch : {1, 64, 4096}) {
+      OpSignature product = linear(1024, batch), merged = product;
+      std::get<LinearAttrs>(merged.attrs).activation = function;
+      if (keeps_operand(function)) merged.outputs.push_back(merged.outputs[0]);
+      const OpSignature alone{kind_of(function), OpPass::kForward, NoAttrs{},
+                              product.outputs,   product.outputs,  batch};
+      for (const DeviceSpec& device : {gpu, v100, cpu}) {
+        const auto time = [&](const OpSignature& signature) {
+          return (*surfaces)->op(signature, device, 1).time.value();
+        };
+        EXPECT_LT(time(merged), time(product) + time(alone)) << to_text(merged);
+        EXPECT_GE(time(merged), time(product)) << to_text(merged);
+      }
+    }
+  }
+}
+
 TEST_F(RooflineSource, AnUnstatedPeakIsAssumedToBeThatOfSinglePrecision) {
   const auto half = source->op(linear(4096, 4096, DType::kF16), gpu, 1);
   EXPECT_EQ(half.evidence, Evidence::kAssumed);

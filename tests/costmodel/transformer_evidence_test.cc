@@ -92,8 +92,9 @@ TEST(TransformerEvidence, LeftOutErrorsAreThoseOfPointsNotSeen) {
   ASSERT_FALSE(rest.empty());
   const auto fit = calibrate_transformer(rest, table.costs_for(device));
   ASSERT_TRUE(fit.ok());
-  const auto step = predict_transformer(first.shape, first.plan, first.cluster, fit->costs);
-  EXPECT_NEAR((*errors)[0], std::log(step->step() / first.step), 1e-12);
+  const auto step = predict_measured_layers(first.shape, first.plan, first.cluster, fit->costs,
+                                            LayerFactors(rest, fit->costs));
+  EXPECT_NEAR((*errors)[0], std::log(step.step() / first.step), 1e-12);
   EXPECT_FALSE(left_out_errors(found->points, table.costs_for(device), 1).ok());
   EXPECT_FALSE(left_out_errors(std::vector(3, first), table.costs_for(device), 10).ok());
 }

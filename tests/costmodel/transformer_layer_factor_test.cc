@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "plan/catalog.h"
 
 namespace pluto {
@@ -54,18 +56,65 @@ TEST_F(LayerFactorTest, AMeasuredLayerCarriesOverToOtherDepthsAndBatches) {
   deeper.plan.global_batch *= 4;
   deeper.step = step(deeper, {});
   EXPECT_GT(step(deeper, factors) / deeper.step, 1.15);
-  // Another micro-batch runs other kernels.
-  const auto other = point(24, 2, 8, 1);
+  // Another degree has nothing in common with it.
+  const auto other = point(24, 4, 8, 1);
   EXPECT_EQ(step(other, factors), other.step);
 }
 
 TEST_F(LayerFactorTest, OneRunMovesLessThanSeveralThatAgree) {
   const auto one = point(24, 2, 4, 1.3);
   const std::vector<TransformerPoint> several(9, one);
-  const double once = LayerFactors(std::vector{one}, costs_).of(one.shape, one.plan);
-  const double often = LayerFactors(several, costs_).of(one.shape, one.plan);
+  const auto effect = layer_effect(one.shape, one.plan, one.cluster, costs_);
+  const double once = LayerFactors(std::vector{one}, costs_).of(effect);
+  const double often = LayerFactors(several, costs_).of(effect);
   EXPECT_GT(once, 1);
   EXPECT_GT(often, once);
+}
+
+TEST_F(LayerFactorTest, KindsThatDidNotRunFollowThoseOfTheirDegree) {
+  // Three micro-batches of one degree are slower than predicted, the fourth then is in part.
+  const std::vector<TransformerPoint> slow = {point(24, 2, 1, 1.2), point(24, 2, 2, 1.2),
+                                              point(24, 2, 8, 1.2)};
+  const LayerFactors factors(slow, costs_);
+  const auto unseen = point(24, 2, 4, 1);
+  const double pulled = step(unseen, factors) / unseen.step;
+  EXPECT_GT(pulled, 1.05);
+  EXPECT_LT(pulled, 1.2);
+  costs_.degree_share = 0;
+  EXPECT_EQ(step(unseen, LayerFactors(slow, costs_)), step(unseen, {}));
+  // All of it shared: every micro-batch has the same factor, where the host counts for nothing.
+  costs_.degree_share = 1;
+  costs_.host_spread = 0;
+  const LayerFactors shared(slow, costs_);
+  EXPECT_NEAR(shared.of({"measured", 2, 1, 0}), shared.of({"unseen", 2, 1, 1}), 1e-12);
+}
+
+TEST_F(LayerFactorTest, AHostThatLagsSlowsOnlyLayersThatWaitForIt) {
+  const auto waiting = point(24, 8, 1, 1.3);
+  const auto busy = point(24, 8, 32, 1);
+  const auto effect = [&](const TransformerPoint& one) {
+    return layer_effect(one.shape, one.plan, one.cluster, costs_);
+  };
+  ASSERT_GT(effect(waiting).host_share, 0.8);
+  ASSERT_LT(effect(busy).host_share, 0.1);
+  const LayerFactors factors(std::vector{waiting}, costs_);
+  EXPECT_GT(factors.of(effect(waiting)), 1.2);
+  EXPECT_LT(factors.of(effect(busy)), 1.05);
+}
+
+TEST_F(LayerFactorTest, TheHostShareIsTheDerivativeByItsTime) {
+  for (const int micro_batch : {1, 4, 16}) {
+    auto one = point(24, 2, micro_batch, 1);
+    one.plan.recompute = micro_batch == 4 ? Recompute::kFull : Recompute::kSelective;
+    const auto layer = [&](double host) {
+      auto costs = costs_;
+      costs.value[static_cast<std::size_t>(TransformerConstant::kHostPerOp)] *= host;
+      const auto cost = layer_cost(one.shape, one.plan, one.cluster, costs);
+      return std::log(cost.forward + cost.backward + cost.tensor_comm);
+    };
+    const double slope = (layer(std::exp(1e-4)) - layer(std::exp(-1e-4))) / 2e-4;
+    EXPECT_NEAR(layer_cost(one.shape, one.plan, one.cluster, costs_).host_share, slope, 1e-6);
+  }
 }
 
 TEST_F(LayerFactorTest, KernelsAreNamedByWhatDecidesThem) {

@@ -181,12 +181,29 @@ TEST(Transformer, CollectivesAreRingsWithACopy) {
   // 2 x 7/8 of the bytes at 0.75 x 300 GB/s, and four passes over memory.
   EXPECT_NEAR(links.all_reduce(1e9, 8, 1), 1.75e9 / 225e9 + 4e9 / 2.039e12 + 5e-5 + 14 * 3.4e-6,
               1e-9);
-  // Sixteen ranks on two nodes: the network of a node carries one ring.
-  EXPECT_NEAR(links.all_reduce(1e9, 16, 1),
-              2 * (15.0 / 16) * 1e9 / 90e9 + 4e9 / 2.039e12 + 5e-5 + 14 * 3.4e-6 + 2 * 14e-6, 1e-9);
+  // Sixteen ranks on two nodes: a gather's ring carries all but a rank's own part over the network.
+  EXPECT_NEAR(links.gather(1e9, 16, 1),
+              (15.0 / 16) * 1e9 / 90e9 + 2e9 / 2.039e12 + 2.5e-5 + 7 * 3.4e-6 + 14e-6, 1e-9);
   // One rank of each node in each of eight groups: an eighth of the network.
   EXPECT_NEAR(links.all_reduce(1e9, 2, 8), 1e9 / (90e9 / 8) + 4e9 / 2.039e12 + 5e-5 + 2 * 14e-6,
               1e-9);
+}
+
+TEST(Transformer, SumsOfWholeNodesCrossTheNetworkAsTrees) {
+  const auto costs = plain_costs();
+  // Two nodes of eight ranks: each sends its sum once, where a ring sends 2 x 15/16 of the bytes.
+  const double fixed = 4e9 / 2.039e12 + 5e-5 + 14 * 3.4e-6 + 2 * 14e-6;
+  EXPECT_NEAR(TransformerLinks(cluster_of(2), costs).all_reduce(1e9, 16, 1),
+              2 * 0.5 * 1e9 / (0.92 * 90e9) + fixed, 1e-9);
+  // Fast networks leave the links inside the nodes to be the slower part.
+  auto fast = cluster_of(2);
+  fast.instance.node.network.bandwidth = BytesPerSecond(1e12);
+  EXPECT_NEAR(TransformerLinks(fast, costs).all_reduce(1e9, 16, 1),
+              2 * (15.0 / 16) * 1e9 / 225e9 + fixed, 1e-9);
+  // Many nodes: the ring is as good, and a rank alone on its node always uses it.
+  const TransformerLinks many(cluster_of(64), costs);
+  EXPECT_NEAR(many.all_reduce(1e9, 64, 8),
+              2 * (63.0 / 64) * 1e9 / (90e9 / 8) + 4e9 / 2.039e12 + 5e-5 + 12 * 14e-6, 1e-9);
 }
 
 TEST(Transformer, SendsShareTheNetworkOfANode) {

@@ -47,22 +47,45 @@ bool starts(const Tensor& tensor) {
   return is_persistent(tensor.role) && tensor.role != TensorRole::kGradient;
 }
 
-void expect_equal(const ModelGraph& model, int stages, int interleave, int micro_batches,
-                  int classes, Recompute recompute = Recompute::kNone) {
+/// Changes of a plan of stages.
+struct Change {
+  Recompute recompute = Recompute::kNone;
+  int data = 1;
+  int shard = 0;
+};
+
+/// `accumulation`: micro-batches of each data rank.
+void expect_equal(const ModelGraph& model, int stages, int interleave, int accumulation,
+                  int classes, const Change& change = {}) {
   SCOPED_TRACE(model.name + ": " + std::to_string(stages) + " x " + std::to_string(interleave));
-  Plan plan = pluto::testing::plan_for(model, 1, 2, micro_batches);
+  Plan plan = pluto::testing::plan_for(model, 1, 2, accumulation);
+  plan.fuse = true;
   plan.optimizer = SgdAttrs{0.9, 0, false};
-  plan.cluster.nodes = stages;
+  plan.cluster.nodes = stages * change.data;
   plan.layout.pipeline = stages;
+  plan.layout.data = change.data;
+  plan.global_batch *= change.data;
   plan.pipeline.interleave = interleave;
-  plan.recompute = recompute;
+  plan.recompute = change.recompute;
+  plan.shard = change.shard;
+  if (change.data > 1) {
+    plan.buckets.resize(2);  // the first parameters, and the others
+    const auto order = gradient_order(model, plan).value();
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      plan.buckets[i < order.size() / 3 ? 0 : 1].parameters.push_back(order[i].name);
+    }
+    for (BucketPlan& bucket : plan.buckets) {
+      bucket.method = change.shard > 0 ? SyncMethod::kShard : SyncMethod::kAllReduce;
+    }
+  }
+  const int micro_batches = accumulation * change.data;
   const auto pipeline = lower_pipeline(model, plan);
   ASSERT_TRUE(pipeline.ok()) << pipeline.error().message;
   ASSERT_EQ(pipeline->stages.size(), static_cast<std::size_t>(stages));
   const auto device = make_reference_device();
   const TrainingGraph whole = differentiate(model, plan.optimizer).value();
   GraphRunner one(whole.graph, *device, plan.micro_batch);
-  PipelineInterpreter cut(*pipeline, *device, plan.micro_batch, micro_batches);
+  PipelineInterpreter cut(*pipeline, *device, plan.micro_batch, accumulation, change.data);
   for (const Tensor& tensor : whole.graph.tensors()) {
     if (!starts(tensor)) continue;
     one.set(tensor.id, start(tensor));
@@ -150,7 +173,7 @@ TEST(PipelineEquality, SmallTransformerWithTiedEmbedding) {
 
 TEST(PipelineEquality, StagesRecomputeTheirOwn) {
   for (const auto how : {Recompute::kSelective, Recompute::kFull}) {
-    expect_equal(pluto::testing::residual_block(), 2, 1, 4, 3, how);
+    expect_equal(pluto::testing::residual_block(), 2, 1, 4, 3, {.recompute = how});
     ZooOptions options;
     options.layers = 4;
     options.width_model = 16;
@@ -159,8 +182,28 @@ TEST(PipelineEquality, StagesRecomputeTheirOwn) {
     options.vocabulary = 11;
     const auto model = build_model("gpt2", options);
     ASSERT_TRUE(model.ok());
-    expect_equal(*model, 2, 1, 4, 11, how);
-    expect_equal(*model, 2, 2, 4, 11, how);
+    expect_equal(*model, 2, 1, 4, 11, {.recompute = how});
+    expect_equal(*model, 2, 2, 4, 11, {.recompute = how});
+  }
+}
+
+// The distributed optimizer of Megatron-LM: each data rank of a stage updates its shard.
+TEST(PipelineEquality, DataRanksOfAStageShareItsOptimizerState) {
+  ZooOptions options;
+  options.layers = 4;
+  options.width_model = 16;
+  options.heads = 2;
+  options.sequence = 6;
+  options.vocabulary = 11;
+  const auto tied = build_model("gpt2", options);
+  ASSERT_TRUE(tied.ok());
+  for (const int data : {2, 3}) {
+    for (const int shard : {0, 1}) {
+      const Change change{.data = data, .shard = shard};
+      expect_equal(pluto::testing::residual_block(), 2, 1, 4, 3, change);
+      expect_equal(*tied, 2, 1, 3, 11, change);
+      expect_equal(*tied, 2, 2, 2, 11, change);
+    }
   }
 }
 

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/support/block_models.h"
 #include "tests/support/sharded_run.h"
 #include "tests/support/toy_plan.h"
@@ -28,6 +30,7 @@ Plan plan_of(const ModelGraph& model, const Layout& layout, std::int64_t micro_b
              std::int64_t accumulation, const std::vector<std::string>& sharded = {},
              bool sequence_parallel = false) {
   Plan plan = pluto::testing::plan_for(model, 1, micro_batch, accumulation);
+  plan.fuse = true;
   plan.layout = layout;
   plan.sharded = sharded;
   plan.sequence_parallel = sequence_parallel;
@@ -149,6 +152,59 @@ TEST(ExpertParallel, TrainsExpertsOnTheirRanks) {
     plan.expert = ranks;
     fill_buckets(plan, model);
     ShardedRun(model, plan).expect_equal();
+  }
+}
+
+// Every id is looked up and is a label somewhere: each rank has some of both.
+TEST_P(TensorParallel, SplitsTheVocabulary) {
+  DecoderConfig untied = pluto::testing::tiny_decoder_config();
+  untied.kv_heads = 4;
+  untied.vocabulary = 8;
+  ASSERT_FALSE(untied.tied);
+  const ModelGraph models[] = {pluto::testing::tiny_gpt(2, 4, 8), pluto::testing::tiny_bert(8),
+                               pluto::testing::checked(build_decoder(untied))};
+  for (const ModelGraph& model : models) {
+    for (const int tensor : {2, 4}) {
+      SCOPED_TRACE(model.name + " on " + std::to_string(tensor));
+      const Plan plan = plan_of(model, {.tensor = tensor}, 2, 1, {}, GetParam());
+      const auto lowered = lower(model, plan);
+      ASSERT_TRUE(lowered.ok()) << lowered.error().message;
+      EXPECT_TRUE(std::ranges::any_of(lowered->training.graph.ops(), [](const Op& op) {
+        return op.kind == OpKind::kSplitCrossEntropy;
+      }));
+      ShardedRun(model, plan, 8).expect_equal();
+    }
+  }
+  const ModelGraph model = pluto::testing::tiny_gpt(1, 4, 8);
+  ShardedRun(model, plan_of(model, {.data = 2, .tensor = 2, .context = 2}, 2, 2, {}, GetParam()), 8)
+      .expect_equal();
+}
+
+// ZeRO of what each tensor and context rank holds, and 16 bits and chunks on its way.
+TEST(ParallelRanks, SynchroniseAsWholeModelsDo) {
+  const ModelGraph model = pluto::testing::tiny_gpt(1, 4, 8);
+  const Layout layouts[] = {{.data = 2, .tensor = 2},
+                            {.data = 3, .tensor = 2},
+                            {.data = 2, .context = 2},
+                            {.data = 2, .tensor = 2, .context = 2}};
+  for (const Layout& layout : layouts) {
+    for (const std::int64_t accumulation : {1, 2}) {
+      for (const int stage : {0, 1, 2, 3}) {
+        Plan plan = plan_of(model, layout, 2, accumulation);
+        plan.shard = stage;
+        for (BucketPlan& bucket : plan.buckets) {
+          if (stage > 0) bucket.method = SyncMethod::kShard;
+          bucket.chunks = 1 + static_cast<int>(accumulation);
+        }
+        SCOPED_TRACE("data " + std::to_string(layout.data) + " tensor " +
+                     std::to_string(layout.tensor) + " context " + std::to_string(layout.context) +
+                     " shard " + std::to_string(stage));
+        ShardedRun(model, plan, 8).expect_equal();
+        if (stage > 0) continue;
+        for (BucketPlan& bucket : plan.buckets) bucket.wire = DType::kBF16;
+        ShardedRun(model, plan, 8).expect_equal(NetworkPace::kLazy, 1.6e-2);
+      }
+    }
   }
 }
 

@@ -142,9 +142,9 @@ TEST(FuseAttentionTest, LeavesWhatIsNotExactlyAttention) {
 
 TEST(FuseAttentionTest, IsPartOfFuseAndKeepsTheWiring) {
   const ModelGraph model = small_gpt(3, true, false);
-  const auto result = fuse(model);
+  const auto result = fuse_attention(model);
   ASSERT_TRUE(result.ok()) << result.error().message;
-  EXPECT_EQ(fuse(*result)->graph.fingerprint(), result->graph.fingerprint());
+  EXPECT_EQ(fuse_attention(*result)->graph.fingerprint(), result->graph.fingerprint());
   const auto training = differentiate(*result, SgdAttrs{});
   ASSERT_TRUE(training.ok()) << training.error().message;
   EXPECT_THAT(wiring_faults(*training), IsEmpty());

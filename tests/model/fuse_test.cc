@@ -24,19 +24,75 @@ ModelGraph fused(const ModelGraph& model) {
   return result.ok() ? std::move(*result) : ModelGraph{};
 }
 
-TEST(FuseTest, MergesReluIntoBatchNormAndAdd) {
+TEST(FuseTest, MergesSumAndReluIntoBatchNorm) {
   const ModelGraph model = fused(pluto::testing::residual_block());
   EXPECT_THAT(op_names(model.graph),
-              ElementsAre("conv", "norm", "conv2", "norm2", "sum", "pool", "head", "loss"));
+              ElementsAre("conv", "norm", "conv2", "norm2", "pool", "head", "loss"));
   const Op& norm = op_named(model.graph, "norm");
   EXPECT_TRUE(std::get<BatchNormAttrs>(norm.attrs).relu);
   EXPECT_THAT(tensor_names(model.graph, norm.outputs), ElementsAre("act", "norm:1", "norm:2"));
   EXPECT_THAT(tensor_names(model.graph, norm.updates),
               ElementsAre("norm.running_mean", "norm.running_var"));
-  EXPECT_TRUE(std::get<AddAttrs>(op_named(model.graph, "sum").attrs).relu);
+  EXPECT_FALSE(std::get<BatchNormAttrs>(norm.attrs).add);
+  const Op& sum = op_named(model.graph, "norm2");
+  EXPECT_EQ(sum.attrs, OpAttrs(BatchNormAttrs{1e-5, 0.1, true, true}));
+  EXPECT_THAT(tensor_names(model.graph, sum.inputs),
+              ElementsAre("conv2", "norm2.gamma", "norm2.beta", "act"));
+  EXPECT_THAT(tensor_names(model.graph, sum.outputs), ElementsAre("out", "norm2:1", "norm2:2"));
   EXPECT_THAT(tensor_names(model.graph, op_named(model.graph, "pool").inputs), ElementsAre("out"));
-  // norm2 has no relu behind it.
-  EXPECT_FALSE(std::get<BatchNormAttrs>(op_named(model.graph, "norm2").attrs).relu);
+}
+
+TEST(FuseTest, MergesFunctionsIntoTheProductsBeforeThem) {
+  const ModelGraph model = fused(pluto::testing::every_epilogue());
+  EXPECT_THAT(op_names(model.graph),
+              ElementsAre("conv_relu", "left", "norm_left", "right", "norm_right", "conv_silu",
+                          "pool", "fc_gelu", "fc_tanh", "fc_sigmoid", "head", "loss"));
+  const auto activation = [&](const char* name) {
+    const OpAttrs& attrs = op_named(model.graph, name).attrs;
+    const auto* conv = std::get_if<ConvAttrs>(&attrs);
+    return conv != nullptr ? conv->activation : std::get<LinearAttrs>(attrs).activation;
+  };
+  EXPECT_EQ(activation("conv_relu"), Activation::kRelu);
+  EXPECT_EQ(activation("conv_silu"), Activation::kSilu);
+  EXPECT_EQ(activation("fc_gelu"), Activation::kGelu);
+  EXPECT_EQ(activation("fc_tanh"), Activation::kTanh);
+  EXPECT_EQ(activation("fc_sigmoid"), Activation::kSigmoid);
+  // Statistics come first.
+  EXPECT_EQ(activation("left"), Activation::kNone);
+  EXPECT_EQ(activation("head"), Activation::kNone);
+  EXPECT_THAT(tensor_names(model.graph, op_named(model.graph, "fc_tanh").outputs),
+              ElementsAre("fc_tanh.y"));
+  EXPECT_THAT(tensor_names(model.graph, op_named(model.graph, "fc_gelu").outputs),
+              ElementsAre("fc_gelu.y", "fc_gelu"));
+}
+
+TEST(FuseTest, OfTwoNormsTheLaterTakesTheSum) {
+  const ModelGraph model = fused(pluto::testing::every_epilogue());
+  EXPECT_EQ(op_named(model.graph, "norm_left").attrs, OpAttrs(BatchNormAttrs{}));
+  const Op& later = op_named(model.graph, "norm_right");
+  EXPECT_EQ(later.attrs, OpAttrs(BatchNormAttrs{1e-5, 0.1, true, true}));
+  EXPECT_EQ(model.graph.tensor(later.inputs.back()).name, "norm_left");
+}
+
+TEST(FuseTest, BackwardOfAFunctionBehindAProductReadsWhatItNeeds) {
+  const auto training = differentiate(fused(pluto::testing::every_epilogue()), SgdAttrs{});
+  ASSERT_TRUE(training.ok()) << training.error().message;
+  EXPECT_THAT(wiring_faults(*training), IsEmpty());
+  const Graph& graph = training->graph;
+  const auto read = [&](const char* name) {
+    return graph.tensor(op_named(graph, name).inputs.back()).name;
+  };
+  EXPECT_EQ(op_named(graph, "fc_gelu.backward").kind, OpKind::kGelu);
+  EXPECT_EQ(read("fc_gelu.backward"), "fc_gelu");
+  EXPECT_EQ(read("conv_silu.backward"), "conv_silu");
+  EXPECT_EQ(op_named(graph, "fc_tanh.backward").kind, OpKind::kTanh);
+  EXPECT_EQ(read("fc_tanh.backward"), "fc_tanh.y");
+  EXPECT_EQ(read("conv_relu.backward"), "conv_relu.y");
+  // The products are those of a layer without function: measurements of it are of use.
+  EXPECT_EQ(op_named(graph, "fc_gelu.backward_weight").attrs, OpAttrs(LinearAttrs{3, true}));
+  EXPECT_THAT(tensor_names(graph, op_named(graph, "fc_gelu.backward_weight").inputs),
+              ElementsAre("fc_gelu.backward", "pool"));
+  EXPECT_EQ(op_named(graph, "norm_right.backward").outputs.size(), 4u);
 }
 
 TEST(FuseTest, BackwardOfAFusedNormReadsItsResult) {
@@ -93,7 +149,7 @@ TEST(FuseTest, FusesOnce) {
 }
 
 TEST(FuseTest, LeavesAModelWithoutPairsAsItIs) {
-  const ModelGraph model = pluto::testing::two_layers();
+  const ModelGraph model = pluto::testing::tied_layers();
   EXPECT_EQ(fused(model).graph.fingerprint(), model.graph.fingerprint());
 }
 

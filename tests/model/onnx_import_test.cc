@@ -162,7 +162,7 @@ TEST(OnnxImport, FollowsTheBatchThroughAttentionAtAnyExportedBatch) {
   }
   EXPECT_EQ(scale, 0.5);
   // 1 / sqrt(d): it is the attention node, of q with itself, without what split and joined heads.
-  const auto fused = fuse(at_one->model);
+  const auto fused = fuse_attention(at_one->model);
   ASSERT_TRUE(fused.ok()) << fused.error().message;
   const auto& ops = fused->graph.ops();
   const auto node = std::find_if(ops.begin(), ops.end(),

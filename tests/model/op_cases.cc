@@ -17,6 +17,11 @@ ConvAttrs conv(std::int64_t channels, std::int64_t kernel, std::int64_t stride, 
   return a;
 }
 
+ConvAttrs activated(ConvAttrs attrs, Activation activation) {
+  attrs.activation = activation;
+  return attrs;
+}
+
 PoolAttrs pool(std::int64_t kernel, std::int64_t stride, std::int64_t pad, bool ceil_mode) {
   PoolAttrs a;
   a.kernel_h = a.kernel_w = kernel;
@@ -28,7 +33,7 @@ PoolAttrs pool(std::int64_t kernel, std::int64_t stride, std::int64_t pad, bool 
 
 bool is_loss(OpKind kind) {
   return kind == OpKind::kSoftmaxCrossEntropy || kind == OpKind::kBceWithLogits ||
-         kind == OpKind::kMse;
+         kind == OpKind::kMse || kind == OpKind::kSplitCrossEntropy;
 }
 
 }  // namespace
@@ -43,6 +48,18 @@ std::vector<OpCase> op_cases() {
       {OpKind::kConv2d, conv(8, 3, 1, 1, 4, false), {sample({4, 9, 7}), fixed({8, 1, 3, 3})}, {}},
       {OpKind::kLinear, LinearAttrs{6, true}, {sample({3, 5}), fixed({6, 5}), fixed({6})}, {}},
       {OpKind::kLinear, LinearAttrs{6, false}, {sample({5}), fixed({6, 5})}, {}},
+      {OpKind::kLinear,
+       LinearAttrs{6, true, Activation::kRelu},
+       {sample({3, 5}), fixed({6, 5}), fixed({6})},
+       {}},
+      {OpKind::kLinear,
+       LinearAttrs{6, false, Activation::kGelu},
+       {sample({3, 5}), fixed({6, 5})},
+       {}},
+      {OpKind::kConv2d,
+       activated(conv(8, 3, 1, 1, 1, true), Activation::kSilu),
+       {sample({4, 9, 7}), fixed({8, 4, 3, 3}), fixed({8})},
+       {}},
       {OpKind::kMatMul, MatMulAttrs{}, {sample({2, 3, 4}), sample({2, 4, 5})}, {}},
       {OpKind::kMatMul, MatMulAttrs{true, false, 0.5}, {sample({2, 4, 3}), sample({2, 4, 5})}, {}},
       {OpKind::kMatMul, MatMulAttrs{false, true, 1}, {sample({2, 3, 4}), sample({2, 5, 4})}, {}},
@@ -61,6 +78,10 @@ std::vector<OpCase> op_cases() {
       {OpKind::kBatchNorm,
        BatchNormAttrs{1e-3, 0.01, true},
        {sample({4}), fixed({4}), fixed({4})},
+       {fixed({4}), fixed({4})}},
+      {OpKind::kBatchNorm,
+       BatchNormAttrs{1e-3, 0.01, true, true},
+       {sample({4, 3}), fixed({4}), fixed({4}), sample({4, 3})},
        {fixed({4}), fixed({4})}},
       {OpKind::kLrn, LrnAttrs{}, {sample({4, 9, 7})}, {}},
       {OpKind::kLayerNorm, NormAttrs{}, {sample({3, 5}), fixed({5}), fixed({5})}, {}},
@@ -104,12 +125,18 @@ std::vector<OpCase> op_cases() {
        {}},
       {OpKind::kEmbedding, EmbeddingAttrs{11, 5}, {sample({6}, ids), fixed({11, 5})}, {}},
       {OpKind::kEmbedding, EmbeddingAttrs{11, 5}, {sample({}, ids), fixed({11, 5})}, {}},
+      {OpKind::kEmbedding, EmbeddingAttrs{11, 5, true}, {sample({6}, ids), fixed({11, 5})}, {}},
       {OpKind::kEmbeddingBag, EmbeddingAttrs{11, 5}, {sample({6}, ids), fixed({11, 5})}, {}},
       {OpKind::kCosineSimilarity, ScaleAttrs{20}, {sample({5}), sample({4, 5})}, {}},
       {OpKind::kSoftmaxCrossEntropy, NoAttrs{}, {sample({6, 11}), sample({6}, ids)}, {}},
       {OpKind::kSoftmaxCrossEntropy, NoAttrs{}, {sample({10}), sample({}, ids)}, {}},
       {OpKind::kBceWithLogits, NoAttrs{}, {sample({5}), sample({5})}, {}},
       {OpKind::kMse, NoAttrs{}, {sample({5}), sample({5})}, {}},
+      {OpKind::kSoftmaxTerms, NoAttrs{}, {sample({6, 11}), sample({6}, ids)}, {}},
+      {OpKind::kSplitCrossEntropy,
+       NoAttrs{},
+       {sample({6, 11}), sample({6}, ids), sample({6, 4})},
+       {}},
       {OpKind::kCast, CastAttrs{"f16"}, {sample({3, 5})}, {}},
       {OpKind::kCast, CastAttrs{"bf16"}, {fixed({3, 5})}, {}},
       {OpKind::kAccumulate, NoAttrs{}, kGradient, kGradient},
@@ -191,7 +218,7 @@ Graph graph_of(const OpCase& op_case) {
 std::vector<bool> differentiable_inputs(const OpCase& op_case) {
   std::vector<bool> wanted;
   for (std::size_t i = 0; i < op_case.inputs.size(); ++i) {
-    wanted.push_back(is_floating(op_case.inputs[i].dtype) && !(is_loss(op_case.kind) && i == 1));
+    wanted.push_back(is_floating(op_case.inputs[i].dtype) && !(is_loss(op_case.kind) && i > 0));
   }
   return wanted;
 }

@@ -73,6 +73,25 @@ TEST(ShardTensorTest, SequenceParallelVolumeIsMegatrons) {
             std::vector<std::int64_t>(2 * (2 * layers + 1), 8 * 4));
 }
 
+TEST(ShardTensorTest, VolumeOfASplitVocabularyIsMegatrons) {
+  // Shoeybi et al. 2019, section 3: one all_reduce of b s h behind the embedding, one of the
+  // gradient of the last layer's input, and numbers per position instead of b s v logits.
+  const std::int64_t layers = 3, bytes = 4 * 8 * 4, ranks = 2;
+  const auto sent = volumes(split(tiny_gpt(layers, 4, 8), ranks));
+  EXPECT_EQ(sent.at(OpKind::kGroupAllReduce), std::vector<std::int64_t>(4 * layers + 2, bytes));
+  EXPECT_EQ(sent.at(OpKind::kGroupAllGather), std::vector<std::int64_t>(1, 4 * 2 * ranks * 4));
+}
+
+TEST(ShardTensorTest, VocabularyIsSplitByRows) {
+  const ModelGraph one = split(tiny_gpt(2, 4, 8), 4);
+  EXPECT_EQ(type_of(one, "wte").shape, (Shape{{2, 8}}));
+  EXPECT_EQ(type_of(one, "head").shape, (Shape{{4, 2}}));
+  EXPECT_EQ(one.graph.tensor(one.logits).name, "head");
+  const auto shard = std::ranges::find(one.shards, "wte", &ParameterShard::parameter);
+  ASSERT_NE(shard, one.shards.end());
+  EXPECT_EQ(*shard, (ParameterShard{"wte", RankGroup::kTensor, 0, 4, {8}}));
+}
+
 TEST(ShardTensorTest, WorkOfBlocksDivides) {
   const ModelGraph model = tiny_gpt(2, 8);
   const auto flops = [](const ModelGraph& m, bool blocks) {

@@ -59,6 +59,31 @@ TEST(HeldBytesTest, AShardStandsAtTheFirstTensorOfItsBucket) {
   EXPECT_EQ(of("fc2.weight.grad.shard"), Bytes(4 * 13));
 }
 
+// Megatron-LM's distributed optimizer: of what a tensor rank has, its data ranks keep a shard each.
+TEST(HeldBytesTest, TensorRanksShardWhatTheyHave) {
+  ZooOptions options;
+  options.layers = 2;
+  options.heads = 4;
+  options.width_model = 64;
+  options.vocabulary = 128;
+  options.sequence = 4;
+  const ModelGraph model = build_model("gpt2", options).value();
+  const auto state = [&](int tensor, int shard) {
+    Plan plan =
+        shard > 0 ? sharded_plan(model, shard, 4) : plan_with(model, SyncMethod::kAllReduce, 4);
+    plan.optimizer = AdamAttrs{};
+    plan.cluster.nodes *= tensor;
+    plan.layout.tensor = tensor;
+    const LoweredPlan low = lowered(model, plan);
+    const auto sizes = plan_memory(low.training, low.program, {}).breakdown;
+    return static_cast<double>(sizes.optimizer_state.value());
+  };
+  EXPECT_NEAR(state(1, 1) / state(1, 0), 0.25, 1e-2);
+  EXPECT_NEAR(state(2, 1) / state(2, 0), 0.25, 1e-2);
+  // Weights and vocabulary halve; norms and the biases of row layers do not.
+  EXPECT_NEAR(state(2, 1) / state(1, 1), 0.5, 0.03);
+}
+
 TEST(HeldBytesTest, GradientsOnTheirWayCountAsActivations) {
   Bytes before;
   for (const int stage : {1, 2}) {

@@ -92,7 +92,7 @@ TEST(JobRulesTest, LimitsThemselvesAreLawful) {
 TEST(JobRulesTest, AutomaticBatchNeedsTheCriticalBatchALimitAndTheBatchOfThePeak) {
   TrainingJob job = lawful();
   job.global_batch.reset();
-  job.critical_batch = 500;
+  job.convergence.critical_batch = 500;
   EXPECT_EQ(check_job(job)->path, "batch.max");
   job.max_global_batch = 1024;
   EXPECT_EQ(check_job(job)->path, "learning_rate.at_batch");

@@ -36,6 +36,7 @@ batch: {global: auto, max: 4096, micro: 16}
 learning_rate:
   peak: 0.003
   at_batch: 256
+  rule: lamb
   schedule: cosine
   warmup_samples: 5000
 sync: {allow: [sufficient_factor, all_reduce]}
@@ -43,7 +44,7 @@ cluster:
   instances: [local, "aws:p4d.24xlarge"]
   max_ranks: 16
   local_price_per_hour: 0.4
-convergence: {critical_batch: 2000}
+convergence: {source: auto, critical_batch: 2000, exponent: 1.2}
 seed: 7
 )";
 
@@ -77,7 +78,8 @@ TEST(JobTest, EveryKeyIsRead) {
   EXPECT_EQ(job->ranks, std::nullopt);
   EXPECT_EQ(job->max_ranks, 16);
   EXPECT_EQ(job->local_price, DollarsPerHour(0.4));
-  EXPECT_EQ(job->critical_batch, 2000);
+  EXPECT_EQ(job->rate_rule, RateRule::kLamb);
+  EXPECT_EQ(job->convergence, (ConvergenceChoice{"auto", 2000, 1.2, {}, {}}));
   EXPECT_EQ(job->seed, 7U);
 }
 
@@ -103,6 +105,29 @@ TEST(JobTest, WhatIsLeftOutHasDocumentedDefaults) {
   EXPECT_EQ(job->allowed_sync.size(), 3U);
   EXPECT_EQ(job->instances, std::vector<std::string>{"local"});
   EXPECT_EQ(job->seed, 1U);
+}
+
+TEST(JobTest, ASchedulesStepsAreRatesAndEpochsByTurns) {
+  const auto job = read(std::string(kShort) +
+                        "learning_rate: {steps: \"0.1;5;3.2;30;0.32;60;0.032;80;0.0032\"}\n");
+  ASSERT_TRUE(job.ok()) << job.error().message;
+  EXPECT_EQ(job->learning_rate.schedule, ScheduleKind::kStep);
+  EXPECT_EQ(job->learning_rate.rates, (std::vector<double>{0.1, 3.2, 0.32, 0.032, 0.0032}));
+  EXPECT_EQ(job->learning_rate.peak, 0.1);
+  EXPECT_EQ(job->step_epochs, (std::vector<double>{5, 30, 60, 80}));
+}
+
+TEST(JobTest, ABatchCanBeChosenByAnyKnowledgeOfConvergence) {
+  const std::string job =
+      "model: {name: lenet}\ndata: {source: fashion-mnist}\ntarget: {epochs: 1}\n"
+      "batch: {global: auto, max: 512}\nlearning_rate: {at_batch: 64}\n";
+  for (const char* known :
+       {"{source: auto}", "{source: fixed}", "{source: resnet}", "{source: points.csv}",
+        "{noise_scale: 900, noise_scale_batch: 64}", "{critical_batch: 9}"}) {
+    const auto read_job = read(job + "convergence: " + known + "\n");
+    EXPECT_TRUE(read_job.ok()) << known << ": " << read_job.error().message;
+  }
+  EXPECT_FALSE(read(job + "convergence: {}\n").ok());
 }
 
 TEST(JobTest, OptimizersHaveTheirOwnDefaults) {
@@ -210,6 +235,36 @@ TEST(JobTest, ImpossibleValuesSayWhereWhatAndTheFix) {
        "job.yaml:5: cluster.local_price_per_hour: must not be negative", "0.40"},
       {"convergence: {critical_batch: 0}",
        "job.yaml:5: convergence.critical_batch: must be above zero", "2000"},
+      {"convergence: {source: resnet, critical_batch: 10}",
+       "job.yaml:5: convergence.critical_batch: has no meaning beside source: resnet", "remove"},
+      {"convergence: {critical_batch: 10, noise_scale: 5, noise_scale_batch: 2}",
+       "job.yaml:5: convergence.noise_scale: has no meaning beside critical_batch", "remove"},
+      {"convergence: {exponent: 1.1}", "job.yaml:5: convergence.exponent: belongs to a critical",
+       "critical_batch"},
+      {"convergence: {critical_batch: 10, exponent: 0}",
+       "job.yaml:5: convergence.exponent: must be above zero", "1.1"},
+      {"convergence: {noise_scale: 5}", "job.yaml:5: convergence.noise_scale_batch: is missing",
+       "belong together"},
+      {"convergence: {noise_scale_batch: 5}", "job.yaml:5: convergence.noise_scale: is missing",
+       "belong together"},
+      {"convergence: {noise: 5}", "job.yaml:5: convergence.noise: unknown key", "noise_scale"},
+      {"learning_rate: {rule: cube}", "job.yaml:5: learning_rate.rule: unknown rule", "lars"},
+      {"learning_rate: {rule: gain}", "job.yaml:5: learning_rate.rule: \"gain\" needs to know",
+       "critical_batch"},
+      {"learning_rate: {steps: \"0.1;5\"}",
+       "job.yaml:5: learning_rate.steps: \"0.1;5\" never changes the rate", "by turns"},
+      {"learning_rate: {steps: \"0.1;5;0.01;9\"}",
+       "job.yaml:5: learning_rate.steps: \"0.1;5;0.01;9\" ends with an epoch", "by turns"},
+      {"learning_rate: {steps: \"0.1;five;0.01\"}",
+       "job.yaml:5: learning_rate.steps: entry 2: \"five\" is no number", "by turns"},
+      {"learning_rate: {steps: \"0.1;5;0.01;5;0.1\"}",
+       "job.yaml:5: learning_rate.steps: epoch 5 does not come after 5", "rising"},
+      {"learning_rate: {steps: \"0;5;0.01\"}",
+       "job.yaml:5: learning_rate.steps: the first rate must be above zero", "rising"},
+      {"learning_rate: {steps: \"0.1;5;-1\"}",
+       "job.yaml:5: learning_rate.steps: a rate must not be negative", "rising"},
+      {"learning_rate: {peak: 1, steps: \"0.1;5;0.01\"}",
+       "job.yaml:5: learning_rate.peak: has no meaning beside steps", "remove"},
       {"seed: -1", "job.yaml:5: seed: must not be negative", "seed: 1"},
       {"seed: 1.5", "job.yaml:5: seed: 1.5: expected a whole number", ""},
       {"name: [a]", "job.yaml:5: name: expected a string", ""},

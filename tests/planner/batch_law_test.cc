@@ -1,5 +1,6 @@
 #include "planner/batch_law.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -7,53 +8,78 @@
 namespace pluto {
 namespace {
 
-TEST(SampleRatio, IsOneAtTheReferenceAndWithoutACriticalBatch) {
-  EXPECT_EQ(sample_ratio(64, 64, 1000.0), 1);
-  EXPECT_EQ(sample_ratio(4096, 64, std::nullopt), 1);
-}
+using ::testing::HasSubstr;
 
-TEST(SampleRatio, AtTheCriticalBatchTwiceTheLeastSamplesAreNeeded) {
-  EXPECT_NEAR(sample_ratio(1000, 0, 1000.0), 2, 1e-12);
-  EXPECT_NEAR(sample_ratio(3000, 1000, 1000.0), 2, 1e-12);
-}
-
-TEST(SampleRatio, StepsAndSamplesLieOnTheHyperbola) {
-  // (S/Smin - 1)(E/Emin - 1) = 1, McCandlish et al. 2018, eq. 2.11
-  for (const std::int64_t batch : {16, 256, 5000}) {
-    const double samples = sample_ratio(batch, 0, 512.0);
-    const double steps = samples * 512.0 / static_cast<double>(batch);  // over Smin = Emin / Bc
-    EXPECT_NEAR((steps - 1) * (samples - 1), 1, 1e-9);
+/// Factor of a law with p = 1.
+double factor(RateRule rule, const OptimizerAttrs& optimizer, std::int64_t batch,
+              std::int64_t reference, std::optional<double> critical_batch) {
+  RateScaling scaling;
+  scaling.rule = rule;
+  scaling.critical_batch = critical_batch;
+  scaling.lars_exponent = 0.3;
+  if (critical_batch) {
+    scaling.samples_ratio = (1 + static_cast<double>(batch) / *critical_batch) /
+                            (1 + static_cast<double>(reference) / *critical_batch);
   }
+  return rate_factor(scaling, optimizer, batch, reference);
 }
 
-TEST(LearningRateScale, IsLinearForSgdWithoutACriticalBatch) {
-  LearningRate rate;
-  rate.peak = 0.1;
-  EXPECT_DOUBLE_EQ(scale_learning_rate(rate, SgdAttrs{}, 256, 64, std::nullopt, 1).peak, 0.4);
+TEST(RateFactor, IsLinearForSgdWhereNothingIsKnown) {
+  EXPECT_DOUBLE_EQ(factor(RateRule::kAuto, SgdAttrs{}, 256, 64, std::nullopt), 4);
+  EXPECT_DOUBLE_EQ(factor(RateRule::kAuto, SgdAttrs{}, 16, 64, std::nullopt), 0.25);
 }
 
-TEST(LearningRateScale, IsTheGainForSgdAndLevelsOffPastTheCriticalBatch) {
-  LearningRate rate;
-  rate.peak = 1;
-  const auto at = [&](std::int64_t batch) {
-    return scale_learning_rate(rate, SgdAttrs{}, batch, 64, 6400.0, 1).peak;
+TEST(RateFactor, IsTheGainForSgdAndLevelsOffPastTheCriticalBatch) {
+  const auto at = [](std::int64_t batch) {
+    return factor(RateRule::kAuto, SgdAttrs{}, batch, 64, 6400.0);
   };
   EXPECT_NEAR(at(128), 2, 0.02);                // far below Bc: linear
   EXPECT_DOUBLE_EQ(at(6400), (1 + 100.0) / 2);  // at Bc: half of the limit
   EXPECT_NEAR(at(64 * 1000000), 101, 0.1);      // the limit
   EXPECT_EQ(at(64), 1);
+  EXPECT_NEAR(at(6400), (1 + 6400 / 64.0) / (1 + 6400 / 6400.0), 1e-12) << "AdaScale's formula";
 }
 
-TEST(LearningRateScale, IsTheSquareRootForAdamUpToTheCriticalBatch) {
-  LearningRate rate;
-  rate.peak = 1e-3;
-  const auto at = [&](std::int64_t batch) {
-    return scale_learning_rate(rate, AdamAttrs{}, batch, 64, 1024.0, 1).peak;
+TEST(RateFactor, StaysBetweenNothingAndLinearWhateverThePointsSay) {
+  RateScaling scaling;
+  scaling.samples_ratio = 0.5;  // fewer samples at the larger batch
+  EXPECT_DOUBLE_EQ(rate_factor(scaling, SgdAttrs{}, 128, 64), 2);
+  scaling.samples_ratio = 5;  // more steps at the larger batch
+  EXPECT_DOUBLE_EQ(rate_factor(scaling, SgdAttrs{}, 128, 64), 1);
+}
+
+TEST(RateFactor, IsTheSquareRootForAdamUpToTheCriticalBatch) {
+  const auto at = [](std::int64_t batch) {
+    return factor(RateRule::kAuto, AdamAttrs{}, batch, 64, 1024.0);
   };
-  EXPECT_DOUBLE_EQ(at(256), 2e-3);
-  EXPECT_DOUBLE_EQ(at(1024), 4e-3);
-  EXPECT_DOUBLE_EQ(at(1 << 20), 4e-3);
-  EXPECT_DOUBLE_EQ(at(16), 0.5e-3);
+  EXPECT_DOUBLE_EQ(at(256), 2);
+  EXPECT_DOUBLE_EQ(at(1024), 4);
+  EXPECT_DOUBLE_EQ(at(1 << 20), 4);
+  EXPECT_DOUBLE_EQ(at(16), 0.5);
+}
+
+TEST(RateFactor, RulesHoldForAnyOptimizer) {
+  for (const OptimizerAttrs& optimizer :
+       {OptimizerAttrs(SgdAttrs{}), OptimizerAttrs(AdamAttrs{})}) {
+    const auto at = [&](RateRule rule) { return factor(rule, optimizer, 1024, 64, 1e6); };
+    EXPECT_DOUBLE_EQ(at(RateRule::kLinear), 16);
+    EXPECT_DOUBLE_EQ(at(RateRule::kSquareRoot), 4);
+    EXPECT_DOUBLE_EQ(at(RateRule::kLamb), 4);
+    EXPECT_DOUBLE_EQ(at(RateRule::kLars), std::pow(16, 0.3));
+    EXPECT_NEAR(at(RateRule::kGain), 16, 0.02);
+  }
+}
+
+TEST(RateBand, WidensWithTheWayFromTheTunedBatch) {
+  const RateBand near = rate_band(0.1, 128, 64, 0.3), far = rate_band(0.1, 6400, 64, 0.3);
+  EXPECT_EQ(near.rate, 0.1);
+  EXPECT_DOUBLE_EQ(near.low, 0.1 * std::pow(2, -0.3));
+  EXPECT_DOUBLE_EQ(near.high, 0.1 * std::pow(2, 0.3));
+  EXPECT_LT(far.low, near.low);
+  EXPECT_GT(far.high, near.high);
+  const RateBand same = rate_band(0.1, 64, 64, 0.3), down = rate_band(0.1, 32, 64, 0.3);
+  EXPECT_EQ(same.low, same.high);
+  EXPECT_LT(down.low, down.high);
 }
 
 TEST(LearningRateScale, KeepsTheShapeOfTheSchedule) {
@@ -63,11 +89,46 @@ TEST(LearningRateScale, KeepsTheShapeOfTheSchedule) {
   rate.warmup_samples = 1000;
   rate.rates = {1, 0.1};
   rate.boundaries = {50'000};
-  const auto scaled = scale_learning_rate(rate, SgdAttrs{}, 128, 64, std::nullopt, 1.5);
+  const auto scaled = scale_learning_rate(rate, 2, 1.5);
   EXPECT_EQ(scaled.warmup_samples, 1500);
   EXPECT_EQ(scaled.boundaries, (std::vector<std::int64_t>{75'000}));
   EXPECT_DOUBLE_EQ(scaled.rates[1], 0.2);
+  EXPECT_DOUBLE_EQ(scaled.peak, 2);
   EXPECT_EQ(scaled.schedule, ScheduleKind::kStep);
+}
+
+TEST(Schedule, StepsInEpochsAreReproducedExactly) {
+  // 0.1;5;3.2;30;0.32;60;0.032;80;0.0032
+  TrainingJob job;
+  job.learning_rate.schedule = ScheduleKind::kStep;
+  job.learning_rate.rates = {0.1, 3.2, 0.32, 0.032, 0.0032};
+  job.learning_rate.peak = 0.1;
+  job.step_epochs = {5, 30, 60, 80};
+  constexpr std::int64_t kEpoch = 1'281'167;
+  const LearningRate schedule = schedule_of(job, kEpoch);
+  for (int epoch = 0; epoch < 90; ++epoch) {
+    const double wanted = epoch < 5    ? 0.1
+                          : epoch < 30 ? 3.2
+                          : epoch < 60 ? 0.32
+                          : epoch < 80 ? 0.032
+                                       : 0.0032;
+    EXPECT_EQ(learning_rate_at(schedule, epoch * kEpoch, 90 * kEpoch), wanted);
+    EXPECT_EQ(learning_rate_at(schedule, (epoch + 1) * kEpoch - 1, 90 * kEpoch), wanted);
+  }
+}
+
+TEST(LawOfAJob, NeedsALookUpOnlyForWhatIsNotInTheJob) {
+  TrainingJob job;
+  EXPECT_THAT(law_of(job).error().message, HasSubstr("nothing says"));
+  job.convergence.critical_batch = 500;
+  EXPECT_EQ(law_of(job)->critical_batch, 500);
+  EXPECT_EQ(law_of(job)->exponent, 1);
+  job.convergence = {.source = "fixed"};
+  EXPECT_EQ(law_of(job)->kind, LawKind::kFixed);
+  job.convergence = {.source = "resnet"};
+  EXPECT_THAT(law_of(job).error().message, HasSubstr("resnet was not looked up"));
+  job.samples_law = SamplesLaw{LawKind::kStated, 7};
+  EXPECT_EQ(law_of(job)->critical_batch, 7);
 }
 
 TEST(Steps, RoundUpAndAreAtLeastOne) {

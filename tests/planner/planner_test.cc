@@ -157,7 +157,7 @@ TEST(Search, EqualsExhaustiveSearchOnRandomSmallJobs) {
     if (random() % 4 == 0) {
       job.global_batch.reset();
       job.max_global_batch = 4;
-      job.critical_batch = 1 + static_cast<double>(random() % 8);
+      job.convergence.critical_batch = 1 + static_cast<double>(random() % 8);
     }
     job.minimize = std::array{Objective::kCost, Objective::kTime, Objective::kRisk}[random() % 3];
     if (random() % 2 == 0)
@@ -417,9 +417,9 @@ TEST_F(SearchOutcome, ALargeCriticalBatchMakesLargeBatchesAndManyRanksWorthwhile
   job.max_global_batch = 64;
   job.learning_rate_batch = 8;
   places = {candidate("a", 8, 1, 1, 1e-6, 1e10)};
-  job.critical_batch = 1e9;
+  job.convergence.critical_batch = 1e9;
   const auto willing = searched(job, model, places, costs).ranked.front().plan;
-  job.critical_batch = 1e-3;
+  job.convergence.critical_batch = 1e-3;
   const auto unwilling = searched(job, model, places, costs).ranked.front().plan;
   EXPECT_GT(willing.global_batch, unwilling.global_batch);
 }

@@ -52,7 +52,7 @@ TEST(Space, AFixedBatchTakesTheTargetAsStatedAndScalesTheRate) {
   auto job = small_job(128);
   job.learning_rate.peak = 0.1;
   job.learning_rate_batch = 32;
-  job.critical_batch = 1000;
+  job.convergence.critical_batch = 1000;
   const auto space = enumerate(job, 10'000, {candidate("a", 1, 1)});
   EXPECT_EQ(space->placements[0].steps, 157);
   EXPECT_NEAR(space->placements[0].learning_rate.peak, 0.1 * (1 + 1000 / 32.0) / (1 + 1000 / 128.0),
@@ -65,7 +65,7 @@ TEST(Space, AChosenBatchIsAPowerOfTwoAndNeedsMoreSamplesTheLargerItIs) {
   auto job = small_job(1);
   job.global_batch.reset();
   job.max_global_batch = 256;
-  job.critical_batch = 128;
+  job.convergence.critical_batch = 128;
   job.learning_rate_batch = 48;
   const auto space = enumerate(job, 10'000, {candidate("a", 1, 1)});
   ASSERT_TRUE(space.ok());

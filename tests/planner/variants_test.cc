@@ -98,6 +98,18 @@ TEST_F(GpuSearch, ResNet50StaysDataParallel) {
   EXPECT_EQ(chosen.plan.shard, 0);
 }
 
+// Single GPUs behind 1 Gb/s Ethernet: 205 MB there and back take longer than they spare.
+TEST_F(GpuSearch, SlowEthernetPicksFewNodes) {
+  place = candidate("gpu", 32, 1.0, 1, 5e-5, 0.117e9);
+  place.backend = "cuda";
+  costs.op_seconds = [](const OpSignature& op) { return 1e-6 + op_work(op).flops.value() / 1e13; };
+  job.max_ranks = 32;
+  job.micro_batch = 16;
+  const auto result = search(job, *build_model("resnet50"), 512, {place}, costs, {});
+  ASSERT_TRUE(result.ok());
+  EXPECT_LT(result->ranked.front().plan.layout.ranks(), 32);
+}
+
 TEST_F(GpuSearch, WhatDoesNotFitIsShardedOrRecomputed) {
   const ModelGraph model = *build_model("resnet50");
   job.micro_batch = 64;

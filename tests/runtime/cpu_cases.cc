@@ -81,11 +81,12 @@ std::function<TensorId(Scene&)> convolve(Dims x, ConvAttrs a) {
     return s.op(OpKind::kConv2d, a, inputs);
   };
 }
-std::function<TensorId(Scene&)> linear(Dims x, std::int64_t out, bool bias) {
+std::function<TensorId(Scene&)> linear(Dims x, std::int64_t out, bool bias,
+                                       Activation activation = Activation::kNone) {
   return [=](Scene& s) {
     std::vector<TensorId> inputs = {s.x(x), s.parameter({out, x.back()})};
     if (bias) inputs.push_back(s.parameter({out}));
-    return s.op(OpKind::kLinear, LinearAttrs{out, bias}, inputs);
+    return s.op(OpKind::kLinear, LinearAttrs{out, bias, activation}, inputs);
   };
 }
 std::function<TensorId(Scene&)> unary(OpKind kind, OpAttrs attrs, Dims x) {
@@ -99,6 +100,13 @@ std::function<TensorId(Scene&)> batch_norm(Dims x, bool relu) {
     const Dims c = {x[0]};
     return s.op(OpKind::kBatchNorm, BatchNormAttrs{1e-5, 0.1, relu},
                 {s.x(x), s.parameter(c), s.parameter(c)}, {s.buffer(c), s.buffer(c)});
+  };
+}
+std::function<TensorId(Scene&)> batch_norm_of_sum(Dims x) {
+  return [=](Scene& s) {
+    const Dims c = {x[0]};
+    return s.op(OpKind::kBatchNorm, BatchNormAttrs{1e-5, 0.1, true, true},
+                {s.x(x), s.parameter(c), s.parameter(c), s.x(x)}, {s.buffer(c), s.buffer(c)});
   };
 }
 std::function<TensorId(Scene&)> cross_entropy(Dims logits) {
@@ -143,6 +151,24 @@ std::vector<Case> make_cases() {
   add("LinearBatch3", 3, linear({700}, 50, true), AdamAttrs{});
   add("LinearSequence", 3, linear({5, 24}, 17, false), AdamAttrs{0.9, 0.99, 1e-6, 0.01, true});
   add("LinearTall", 1, linear({130, 65}, 96, true), AdamAttrs{0.9, 0.99, 1e-6, 0.01, false});
+  // Every function behind each way to compute a convolution, and behind a linear layer.
+  for (const auto& [function, name] :
+       std::map<Activation, std::string>{{Activation::kRelu, "Relu"},
+                                         {Activation::kTanh, "Tanh"},
+                                         {Activation::kSigmoid, "Sigmoid"},
+                                         {Activation::kGelu, "Gelu"},
+                                         {Activation::kSilu, "Silu"}}) {
+    const auto with = [&, function = function](ConvAttrs attrs) {
+      attrs.activation = function;
+      return attrs;
+    };
+    add("Conv" + name, 3, convolve({16, 9, 8}, with(conv(16, 3, 1, 1, 1, true))));
+    add("ConvUneven" + name, 3, convolve({4, 11, 9}, with(uneven)));
+    add("ConvPointwise" + name, 3, convolve({20, 15, 15}, with(conv(24, 1, 1, 0))));
+    add("ConvPointwiseBias" + name, 3, convolve({20, 15, 15}, with(conv(24, 1, 1, 0, 1, true))));
+    add("Linear" + name, 3, linear({5, 24}, 17, true, function));
+    add("LinearNoBias" + name, 3, linear({24}, 33, false, function));
+  }
   add("MaxPool", 3, unary(OpKind::kMaxPool, pool(3, 2, 1, false, true), {5, 13, 17}));
   add("MaxPoolCeil", 1, unary(OpKind::kMaxPool, pool(2, 2, 0, true, true), {5, 13, 35}));
   add("MaxPoolOverlap", 1, unary(OpKind::kMaxPool, pool(3, 1, 1, false, true), {2, 9, 40}));
@@ -152,6 +178,7 @@ std::vector<Case> make_cases() {
   add("GlobalAvgPool", 3, unary(OpKind::kGlobalAvgPool, NoAttrs{}, {5, 7, 7}));
   add("BatchNorm", 3, batch_norm({6, 7, 9}, false));
   add("BatchNormRelu", 3, batch_norm({6, 33, 9}, true));
+  add("BatchNormSumRelu", 3, batch_norm_of_sum({6, 33, 9}));
   add("BatchNormFlat", 3, batch_norm({21}, true));
   for (const auto& [kind, name] : std::map<OpKind, std::string>{{OpKind::kRelu, "Relu"},
                                                                 {OpKind::kGelu, "Gelu"},

@@ -83,6 +83,39 @@ void add_dense(Cases& cases) {
   cases.node(kWeight, {"dy", "x"}, {"dw"});
   cases.node(kData, {"dy", "w"}, {"dx"});
 
+  // Behind a product: the gradient passes a node of the function's own kind first.
+  const auto through = [&](Activation function) {
+    const char* read = keeps_operand(function) ? "z" : "y";
+    cases.node(kind_of(function), kBackward, NoAttrs{}, {"dy", read}, {"dy"});
+  };
+  for (const Activation function : {Activation::kTanh, Activation::kGelu, Activation::kSigmoid}) {
+    cases.add(std::string("linear_") + to_text(function), OpKind::kLinear,
+              LinearAttrs{3, true, function},
+              {data("x", {2, 5}), parameter("w", {3, 5}), parameter("b", {3})},
+              keeps_operand(function) ? std::vector<std::string>{"y", "z"}
+                                      : std::vector<std::string>{"y"});
+    through(function);
+    cases.node(OpKind::kLinear, kWeight, LinearAttrs{3, true}, {"dy", "x"}, {"dw", "db"});
+    cases.node(OpKind::kLinear, kData, LinearAttrs{3, true}, {"dy", "w"}, {"dx"});
+  }
+  ConvAttrs plain;
+  plain.out_channels = 4;
+  plain.kernel_h = plain.kernel_w = 3;
+  plain.bias = true;
+  for (const Activation function : {Activation::kRelu, Activation::kSilu}) {
+    ConvAttrs fused = plain;
+    fused.activation = function;
+    // Small weights and a bias away from 0: no result is about to change its sign.
+    cases.add(std::string("conv_") + to_text(function), OpKind::kConv2d, fused,
+              {data("x", {2, 6, 5}, Fill::kSmall), parameter("w", {4, 2, 3, 3}, Fill::kSmall),
+               parameter("b", {4}, Fill::kAwayFrom0)},
+              keeps_operand(function) ? std::vector<std::string>{"y", "z"}
+                                      : std::vector<std::string>{"y"});
+    through(function);
+    cases.node(OpKind::kConv2d, kWeight, plain, {"dy", "x"}, {"dw", "db"});
+    cases.node(OpKind::kConv2d, kData, plain, {"dy", "w"}, {"dx"});
+  }
+
   // y = s a b: da = s dy b', db = s a' dy.
   const auto scaled = [](bool a, bool b) { return MatMulAttrs{a, b, 0.7}; };
   cases.add("matmul", OpKind::kMatMul, scaled(false, false),
@@ -138,6 +171,14 @@ void add_norms(Cases& cases) {
            {"y", "m", "s"})
       .updates = {parameter("mean", {4}), parameter("var", {4}, Fill::kPositive)};
   cases.node(kBackward, {"dy", "x", "gamma", "m", "s", "y"}, {"dx", "dgamma", "dbeta"});
+  cases
+      .add("batch_norm_add_relu", OpKind::kBatchNorm, BatchNormAttrs{1e-5, 0.1, true, true},
+           {data("x", {4, 2, 3}), parameter("gamma", {4}, Fill::kSmall),
+            parameter("beta", {4}, Fill::kAwayFrom0), data("residual", {4, 2, 3}, Fill::kSmall)},
+           {"y", "m", "s"})
+      .updates = {parameter("mean", {4}), parameter("var", {4}, Fill::kPositive)};
+  cases.node(kBackward, {"dy", "x", "gamma", "m", "s", "y"},
+             {"dx", "dgamma", "dbeta", "dresidual"});
   for (const std::int64_t size : {3, 4}) {
     cases.add("lrn_" + std::to_string(size), OpKind::kLrn, LrnAttrs{size, 0.9, 0.75, 1},
               {data("x", {5, 2, 2})}, {"y", "scale"});

@@ -18,23 +18,24 @@ inline ModelGraph checked(Result<ModelGraph> model) {
 }
 
 /// Learned positions, norms first, fused queries, keys and values, tied head.
-inline ModelGraph tiny_gpt(std::int64_t layers = 2, std::int64_t heads = 4) {
+inline ModelGraph tiny_gpt(std::int64_t layers = 2, std::int64_t heads = 4,
+                           std::int64_t vocabulary = 7) {
   ZooOptions options;
   options.layers = layers;
   options.heads = heads;
   options.width_model = 2 * heads;
-  options.vocabulary = 7;
+  options.vocabulary = vocabulary;
   options.sequence = 4;
   return checked(build_model("gpt2", options));
 }
 
 /// Norms last, a head with a bias of its own.
-inline ModelGraph tiny_bert() {
+inline ModelGraph tiny_bert(std::int64_t vocabulary = 7) {
   ZooOptions options;
   options.layers = 1;
   options.heads = 4;
   options.width_model = 8;
-  options.vocabulary = 7;
+  options.vocabulary = vocabulary;
   options.sequence = 4;
   return checked(build_model("bert-base", options));
 }

@@ -52,9 +52,13 @@ class StepInterpreter {
   const MemoryPlan& memory() const { return memory_; }
   /// Ranks, then servers with nodes of their own.
   int processes() const { return static_cast<int>(arenas_.size()); }
-  /// The process that is owner number `position` of a shard.
-  int owner_process(std::size_t position) const {
-    if (plan_.shard > 0) return static_cast<int>(position);
+  /// The process that is owner number `position` of a shard, among those that have the parameters
+  /// of `rank`.
+  int owner_process(std::size_t position, int rank = 0) const {
+    if (plan_.shard > 0) {
+      const GroupShape group = sync_group(plan_.layout);
+      return rank % group.stride + static_cast<int>(position) * group.stride;
+    }
     if (plan_.server_nodes > 0) return plan_.layout.ranks() + static_cast<int>(position);
     return plan_.servers[position];
   }
@@ -117,6 +121,7 @@ class StepInterpreter {
           StepScalars own = scalars(server ? 0 : data_rank(rank), op->micro_index);
           own.sequence_part = rank / plan_.layout.tensor % plan_.layout.context;
           own.expert_part = data_rank(rank) % plan_.expert;
+          own.tensor_part = rank % plan_.layout.tensor;
           run(rank, *op, own);
         }
       }
@@ -224,7 +229,7 @@ class StepInterpreter {
     if (!task.shards.empty()) {
       std::optional<ElementRange> own;
       for (std::size_t owner = 0; owner < task.shards.size(); ++owner) {
-        if (owner_process(owner) == rank) own = task.shards[owner];
+        if (owner_process(owner, rank) == rank) own = task.shards[owner];
       }
       if (!own || own->empty()) return;
       range = {task.part.begin + own->begin, task.part.begin + own->end};
@@ -346,14 +351,16 @@ class StepInterpreter {
     if (range.empty()) range = {0, count(op.inputs)};
     for (std::int64_t i = range.begin; i < range.end; ++i) {
       const bool parameter = graph().tensor(results.front()).role == TensorRole::kParameter;
-      if (parameter && holder_of(op, task.part, i) == rank) continue;  // it has the number itself
+      if (parameter && holder_of(op, task.part, i, rank) == rank)
+        continue;  // it has the number itself
       const float value = element(rank, op.inputs, i, set).load();
       element(rank, results, i).save(op.kind == OpKind::kPack ? value * scale : value / scale);
     }
   }
 
-  /// The process that owns element `index` of a bucket's slice, of which `part` is one chunk.
-  int holder_of(const Op& op, const ElementRange& part, std::int64_t index) const {
+  /// The process that owns element `index` of the slice of a bucket of `rank`, of which `part` is
+  /// one chunk.
+  int holder_of(const Op& op, const ElementRange& part, std::int64_t index, int rank) const {
     const auto bucket = static_cast<std::size_t>(std::holds_alternative<CommAttrs>(op.attrs)
                                                      ? std::get<CommAttrs>(op.attrs).bucket
                                                      : std::get<WireAttrs>(op.attrs).bucket);
@@ -364,12 +371,12 @@ class StepInterpreter {
     if (method != SyncMethod::kParameterServer && method != SyncMethod::kShard) return -1;
     const std::int64_t all = count(op.updates.empty() ? op.inputs : op.updates);
     const std::int64_t length = part.empty() ? all : part.end - part.begin;
-    const int owners =
-        method == SyncMethod::kShard ? plan_.layout.data : static_cast<int>(plan_.servers.size());
+    const int owners = method == SyncMethod::kShard ? sync_group(plan_.layout).ranks
+                                                    : static_cast<int>(plan_.servers.size());
     for (int owner = 0; owner < owners; ++owner) {
       const ElementRange shard = shard_range(length, owner, owners);
       if (index - part.begin >= shard.begin && index - part.begin < shard.end) {
-        return owner_process(static_cast<std::size_t>(owner));
+        return owner_process(static_cast<std::size_t>(owner), rank);
       }
     }
     return -1;
@@ -418,7 +425,7 @@ class StepInterpreter {
       EXPECT_EQ(task.bytes.value(),
                 (range.end - range.begin) * element_size(graph().tensor(op.outputs[0]).type.dtype));
       for (const int rank : op.kind == OpKind::kFactorGather ? ranks : members) {
-        if (op.kind == OpKind::kFactorPush && rank != holder_of(op, {}, 0)) continue;
+        if (op.kind == OpKind::kFactorPush && rank != holder_of(op, {}, 0, ranks[0])) continue;
         for (std::int64_t i = range.begin; i < range.end; ++i) {
           const int source = ranks[static_cast<std::size_t>(i / block)];
           element(rank, op.outputs, i).save(element(source, op.inputs, i % block, set).load());
@@ -434,7 +441,7 @@ class StepInterpreter {
     if (op.inputs.empty()) expect_slice(op);
     constexpr float kNothing = std::numeric_limits<float>::quiet_NaN();
     for (std::int64_t i = range.begin; i < range.end; ++i) {
-      const int owner = op.kind == OpKind::kAllReduce ? -1 : holder_of(op, task.part, i);
+      const int owner = op.kind == OpKind::kAllReduce ? -1 : holder_of(op, task.part, i, ranks[0]);
       const bool pull = op.kind == OpKind::kServerPull || op.kind == OpKind::kParameterGather;
       float value = 0;
       if (!pull) {

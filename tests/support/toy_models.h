@@ -98,4 +98,56 @@ inline ModelGraph residual_block() {
   return finished(std::move(b), std::move(model));
 }
 
+/// All that the fuse pass merges behind products, and two norms that meet in a sum:
+/// x(2,4,4) -> conv_relu -> (left, norm_left) + (right, norm_right) = sum -> out (relu) ->
+/// conv_silu -> pool -> fc_gelu -> fc_tanh -> fc_sigmoid -> head(3) = logits -> loss. The node of a
+/// function is named as its product with ".y" behind.
+inline ModelGraph every_epilogue() {
+  GraphBuilder b;
+  ModelGraph model;
+  model.name = "every-epilogue";
+  model.inputs = {b.input("x", {{2, 4, 4}})};
+  model.labels = b.input("labels", {}, DType::kI32);
+  const Init normal{Init::Kind::kNormal, 0.6}, ones{Init::Kind::kOnes};
+  const auto conv = [&](const std::string& name, TensorId x, std::int64_t channels, bool bias) {
+    ConvAttrs attrs;
+    attrs.out_channels = 3;
+    attrs.bias = bias;
+    std::vector<TensorId> inputs = {x,
+                                    b.parameter(name + ".weight", {{3, channels, 1, 1}}, normal)};
+    if (bias) inputs.push_back(b.parameter(name + ".bias", {{3}}, normal));
+    return b.forward(name, OpKind::kConv2d, attrs, std::move(inputs));
+  };
+  const auto norm = [&](const std::string& name, TensorId x) {
+    const TensorType statistic{{{3}}, DType::kF32, 0};
+    return b.op(
+        name, OpKind::kBatchNorm, OpPass::kForward, BatchNormAttrs{},
+        {x, b.parameter(name + ".gamma", {{3}}, ones), b.parameter(name + ".beta", {{3}}, normal)},
+        {b.tensor(name + ".mean", TensorRole::kBuffer, statistic),
+         b.tensor(name + ".var", TensorRole::kBuffer, statistic, ones)})[0];
+  };
+  const auto linear = [&](const std::string& name, TensorId x, bool bias) {
+    std::vector<TensorId> inputs = {x, b.parameter(name + ".weight", {{3, 3}}, normal)};
+    if (bias) inputs.push_back(b.parameter(name + ".bias", {{3}}, normal));
+    return b.forward(name, OpKind::kLinear, LinearAttrs{3, bias}, std::move(inputs));
+  };
+  const auto function = [&](OpKind kind, const std::string& name, TensorId z) {
+    return b.forward(name + ".y", kind, NoAttrs{}, {z});
+  };
+  TensorId x = function(OpKind::kRelu, "conv_relu", conv("conv_relu", model.inputs[0], 2, true));
+  const TensorId left = norm("norm_left", conv("left", x, 3, false));
+  const TensorId right = norm("norm_right", conv("right", x, 3, false));
+  x = b.forward("sum", OpKind::kAdd, AddAttrs{}, {left, right});
+  x = b.forward("out", OpKind::kRelu, NoAttrs{}, {x});
+  x = function(OpKind::kSilu, "conv_silu", conv("conv_silu", x, 3, false));
+  x = b.forward("pool", OpKind::kGlobalAvgPool, NoAttrs{}, {x});
+  x = function(OpKind::kGelu, "fc_gelu", linear("fc_gelu", x, true));
+  x = function(OpKind::kTanh, "fc_tanh", linear("fc_tanh", x, true));
+  x = function(OpKind::kSigmoid, "fc_sigmoid", linear("fc_sigmoid", x, false));
+  model.logits = linear("head", x, true);
+  model.loss =
+      b.forward("loss", OpKind::kSoftmaxCrossEntropy, NoAttrs{}, {model.logits, model.labels});
+  return finished(std::move(b), std::move(model));
+}
+
 }  // namespace pluto::testing

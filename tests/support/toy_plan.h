@@ -11,7 +11,8 @@
 namespace pluto::testing {
 
 /// A complete plan for `ranks` data-parallel ranks with one sample each, everything in one
-/// all_reduce bucket. Precondition: the model can be trained.
+/// all_reduce bucket, nodes as the model has them (no fuse). Precondition: the model can be
+/// trained.
 inline Plan plan_for(const ModelGraph& model, int ranks = 1, std::int64_t micro_batch = 1,
                      std::int64_t accumulation = 1) {
   Plan plan;
@@ -24,6 +25,7 @@ inline Plan plan_for(const ModelGraph& model, int ranks = 1, std::int64_t micro_
   plan.cluster.instance.node.device.memory = Bytes(std::int64_t{1} << 30);
   plan.cluster.nodes = ranks;
   plan.backend = "reference";
+  plan.fuse = false;
   plan.layout.data = ranks;
   plan.micro_batch = micro_batch;
   plan.accumulation = accumulation;
