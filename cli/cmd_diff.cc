@@ -5,7 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/text.h"
-#include "cli/commands.h"
+#include "cli/plan_commands.h"
 #include "cli/plan_diff.h"
 #include "cli/price_plan.h"
 

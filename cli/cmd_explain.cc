@@ -5,8 +5,8 @@
 #include <CLI/CLI.hpp>
 
 #include "base/text.h"
-#include "cli/commands.h"
 #include "cli/explanation.h"
+#include "cli/plan_commands.h"
 #include "cli/plan_table.h"
 #include "cli/price_plan.h"
 #include "planner/ranking.h"

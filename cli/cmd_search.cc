@@ -18,6 +18,10 @@ namespace {
 
 constexpr int kInfeasible = 3, kInterrupted = 130;
 
+struct Options : SearchOptions {
+  std::string svg;  ///< the front as a picture; empty: none
+};
+
 std::string work_text(const SearchResult& result) {
   return fmt::format("{} plans costed in {}, {:.0f} a second", result.evaluated,
                      to_text(result.elapsed),
@@ -112,7 +116,7 @@ Value search_value(const Searched& s, bool asked_for_front) {
 }
 
 /// The chart and the table of the front; the picture where one is asked for.
-Result<void> show_front(Terminal& terminal, const Searched& s, const SearchOptions& options) {
+Result<void> show_front(Terminal& terminal, const Searched& s, const Options& options) {
   if (!options.pareto) return {};
   const SearchResult& r = s.result;
   const FrontChart chart = front_chart(s.context.job, r);
@@ -141,7 +145,7 @@ std::string next_line(const SearchOptions& options, const Plan& plan) {
                      options.output);
 }
 
-Result<int> run_search(Session& session, const SearchOptions& options) {
+Result<int> run_search(Session& session, const Options& options) {
   PLUTO_ASSIGN(JobContext context, load_job(session, options));
   PLUTO_ASSIGN(Searched s, search_job(session, options, std::move(context)));
   Terminal& terminal = *session.terminal;
@@ -177,7 +181,7 @@ Result<int> run_search(Session& session, const SearchOptions& options) {
 }  // namespace
 
 void add_search(CLI::App& app, Session& session) {
-  auto options = std::make_shared<SearchOptions>();
+  auto options = std::make_shared<Options>();
   CLI::App* verb =
       app.add_subcommand("search", "The best plans for a job under its budget and deadline");
   verb->footer(

@@ -30,8 +30,6 @@ void add_inspect(CLI::App& app, Session& session);
 void add_profile(CLI::App& app, Session& session);
 void add_predict(CLI::App& app, Session& session);
 void add_search(CLI::App& app, Session& session);
-void add_explain(CLI::App& app, Session& session);
-void add_diff(CLI::App& app, Session& session);
 void add_run(CLI::App& app, Session& session);
 void add_report(CLI::App& app, Session& session);
 void add_db(CLI::App& app, Session& session);

@@ -139,11 +139,13 @@ class Picture {
     if (axes_.budget) {
       const double at = y(axes_.budget->value());
       line(kLeft, at, kRight, at, "limit");
+      taken_.push_back({kLeft, at - 2, kRight, at + 2});
       limit_label(kRight - 4, at - 5, "end", "budget " + to_text(*axes_.budget));
     }
     if (axes_.deadline) {
       const double at = x(axes_.deadline->value());
       line(at, kTop, at, kBottom, "limit");
+      taken_.push_back({at - 2, kTop, at + 2, kBottom});
       const bool room = at < kRight - 130;
       limit_label(room ? at + 5 : at - 5, kTop + 12, room ? "start" : "end",
                   "deadline " + to_text(*axes_.deadline));

@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 #include "cli/environment.h"
 #include "cli/parse.h"
+#include "cli/plan_commands.h"
 
 int main(int argc, char** argv) {
   using namespace pluto;

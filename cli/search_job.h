@@ -16,7 +16,6 @@ namespace pluto {
 struct SearchOptions {
   std::string job, budget, deadline, minimize, output, gpus, time_limit = "30s";
   bool pareto = false;
-  std::string svg;  ///< the front as a picture; empty: none
   std::optional<double> confidence;
   std::vector<std::string> settings;
   std::string settings_flag;  ///< how this verb calls them
