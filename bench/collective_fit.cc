@@ -1,8 +1,5 @@
 #include "bench/collective_fit.h"
 
-#include <fmt/format.h>
-#include <zlib.h>
-
 #include <Eigen/Dense>
 #include <algorithm>
 #include <array>
@@ -10,8 +7,6 @@
 #include <functional>
 #include <map>
 #include <set>
-
-#include "base/csv.h"
 
 namespace pluto::bench {
 
@@ -124,53 +119,7 @@ double log_mean(const std::vector<double>& values) {
   return std::exp(sum / static_cast<double>(values.size()));
 }
 
-Result<std::string> read_gzip(const std::string& path) {
-  gzFile file = gzopen(path.c_str(), "rb");
-  if (file == nullptr) return not_found(path + ": cannot be opened");
-  std::string text;
-  std::array<char, 1 << 16> buffer{};
-  int read = 0;
-  while ((read = gzread(file, buffer.data(), static_cast<unsigned>(buffer.size()))) > 0) {
-    text.append(buffer.data(), static_cast<std::size_t>(read));
-  }
-  gzclose(file);
-  if (read < 0) return invalid_input(path + ": is no gzip file");
-  return text;
-}
-
 }  // namespace
-
-Result<std::vector<CollectiveRow>> read_collectives(const std::string& path,
-                                                    const NcclTable& table) {
-  PLUTO_ASSIGN(const auto text, read_gzip(path));
-  PLUTO_ASSIGN(const auto csv, CsvTable::parse(text, path));
-  std::vector<CollectiveRow> rows;
-  for (std::size_t i = 0; i < csv.rows(); ++i) {
-    if (csv.text(i, "used") != "yes") continue;
-    const auto kind = parse_collective_kind(csv.text(i, "collective").value_or(""));
-    const auto gpus = csv.number(i, "gpus"), bytes = csv.number(i, "bytes"),
-               time = csv.number(i, "time_us"), bandwidth = csv.number(i, "link_GBps");
-    if (!kind.ok() || !gpus || !bytes || !time || !bandwidth) {
-      return invalid_input(fmt::format("{}:{}: a cell is missing", path, csv.line(i)));
-    }
-    CollectiveRow row;
-    row.system = csv.text(i, "system").value_or("");
-    row.link = csv.text(i, "link").value_or("");
-    row.seconds = *time * 1e-6;
-    row.line = csv.line(i);
-    row.call = {*kind, Bytes(std::llround(*bytes)), static_cast<int>(*gpus),
-                static_cast<int>(*gpus)};
-    auto& node = row.cluster.instance.node;
-    node.devices = row.call.ranks;
-    node.device.kind = DeviceKind::kGpu;
-    node.intra = {row.link, table.of(row.link).reference_alpha, BytesPerSecond(*bandwidth * 1e9), 1,
-                  0};
-    node.network = {"none", Seconds(14e-6), BytesPerSecond(1e9), 1, 0};
-    if (row.link.starts_with("PCIe")) row.link = "PCIe";
-    rows.push_back(std::move(row));
-  }
-  return rows;
-}
 
 NcclTable fit_nccl(NcclTable table, std::span<const CollectiveRow* const> all) {
   const std::vector<std::string> generations = {"NVLink2", "NVLink3", "NVLink4", "NVLink5"};

@@ -1,26 +1,11 @@
 #pragma once
-// Measured collectives, and the constants of the NCCL model that fit a choice of them best.
+// The constants of the NCCL model that fit a choice of measured collectives best.
 
 #include <span>
-#include <string>
-#include <vector>
 
-#include "costmodel/nccl_model.h"
+#include "costmodel/collective_points.h"
 
 namespace pluto::bench {
-
-struct CollectiveRow {
-  std::string system;  ///< "H100 aiconfigurator"
-  std::string link;    ///< entry of nccl.json
-  CollectiveCall call;
-  ClusterSpec cluster;
-  double seconds = 0;
-  int line = 0;  ///< of the table
-};
-
-/// Rows marked as used of data/measured/collectives.csv.gz. Errors: kNotFound, kInvalidInput.
-Result<std::vector<CollectiveRow>> read_collectives(const std::string& path,
-                                                    const NcclTable& table);
 
 /// Fits what the table calls fitted, from the same start whatever the rows: protocols and links of
 /// NVLink by all kinds but all_to_all, then PCIe's start, step and bandwidth, then the pairs by

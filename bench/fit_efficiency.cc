@@ -24,8 +24,8 @@
 
 #include "base/document.h"
 #include "base/statistics.h"
-#include "bench/measured_ops.h"
 #include "bench/model_check.h"
+#include "costmodel/measured_ops.h"
 #include "costmodel/surface_fit.h"
 #include "costmodel/surface_table.h"
 
@@ -354,7 +354,7 @@ int run(const std::vector<std::string>& args) {
     const auto checked = check_models(data, *catalog);
     return checked.ok() ? 0 : fail(checked.error());
   }
-  const auto measured = read_measured_ops(data + "/measured", *catalog);
+  const auto measured = read_measured_ops(data + "/measured", op_tables(), *catalog);
   if (!measured.ok()) return fail(measured.error());
   for (const auto& [what, why] : measured->left_out) {
     std::printf("left out: %s (%s)\n", what.c_str(), why.c_str());

@@ -3,21 +3,26 @@
 
 #include <cstdio>
 #include <functional>
+#include <string>
 #include <vector>
 
 int main() {
   using namespace pluto;
-  using Table = std::function<pluto::Result<FoundingTable>()>;
-  const std::vector<Table> tables = {
-      [] { return alexnet_volumes(false); },
-      [] { return alexnet_volumes(true); },
-      [] { return alexnet_speed_ups(k40_machine()); },
-      [] { return alexnet_speed_ups(m40_machine()); },
-      [] { return late_multiplication(); },
-      [] { return convnet_gains(PLUTO_SOURCE_DIR "/data"); },
-      [] { return pluto::Result<FoundingTable>(recommender_gains()); },
-  };
-  for (const Table& make : tables) {
+  const std::string folder = PLUTO_SOURCE_DIR "/data";
+  const auto data = load_founding(folder + "/founding.json");
+  if (!data.ok()) {
+    std::fprintf(stderr, "error: %s\n", data.error().message.c_str());
+    return 1;
+  }
+  std::vector<std::function<pluto::Result<FoundingTable>()>> tables = {
+      [&] { return alexnet_volumes(*data, false); }, [&] { return alexnet_volumes(*data, true); }};
+  for (const HostMachine& machine : data->machines) {
+    tables.emplace_back([&] { return alexnet_speed_ups(*data, machine); });
+  }
+  tables.emplace_back([&] { return late_multiplication(*data); });
+  tables.emplace_back([&] { return convnet_gains(*data, folder); });
+  tables.emplace_back([&] { return recommender_gains(*data, folder); });
+  for (const auto& make : tables) {
     const auto table = make();
     if (!table.ok()) {
       std::fprintf(stderr, "error: %s\n", table.error().message.c_str());

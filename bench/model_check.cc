@@ -4,13 +4,13 @@
 #include <cmath>
 #include <cstdio>
 #include <map>
-#include <optional>
 #include <vector>
 
 #include "base/csv.h"
+#include "base/gzip_file.h"
 #include "base/statistics.h"
-#include "bench/measured_ops.h"
 #include "costmodel/efficiency.h"
+#include "costmodel/measured_ops.h"
 #include "costmodel/sources.h"
 #include "model/training_graph.h"
 #include "model/zoo.h"
@@ -22,25 +22,6 @@ struct Entry {
   std::string name;
   ZooOptions options;
 };
-
-// Layers, width and heads of the published configurations; the GPT-2 graph stands for GPT-3 and
-// OPT, which differ in a bias or the activation. gpt3_xl is left out: its times are twice those of
-// OPT-1.3B, which has the same published sizes, so it was measured with others.
-std::optional<Entry> entry_of(const std::string& model, std::int64_t sequence) {
-  ZooOptions options;
-  options.sequence = sequence;
-  if (model == "bert_large") return Entry{"bert-large", options};
-  if (model == "gpt2_large") return Entry{"gpt2-large", options};
-  const auto sized = [&](std::int64_t layers, std::int64_t width, std::int64_t heads) {
-    options.layers = layers;
-    options.width_model = width;
-    options.heads = heads;
-    return Entry{"gpt2-xl", options};
-  };
-  if (model == "gpt3_27") return sized(32, 2560, 32);
-  if (model == "opt_13") return sized(24, 2048, 32);
-  return std::nullopt;
-}
 
 struct Times {
   double forward = 0, backward = 0;
@@ -97,7 +78,7 @@ class Check {
 };
 
 Result<CsvTable> open(const std::string& path) {
-  PLUTO_ASSIGN(const auto text, read_text(path));
+  PLUTO_ASSIGN(const auto text, read_gzip_file(path));
   return CsvTable::parse(text, path);
 }
 
@@ -109,32 +90,9 @@ Result<void> check_models(const std::string& data_folder, const Catalog& catalog
   options.surfaces_path = data_folder + "/op_surfaces.json";
   options.eager_attention = true;
   PLUTO_ASSIGN(const auto costs, make_roofline_source(data_folder + "/efficiency.json", options));
-  std::map<std::string, DeviceSpec> devices;
-  PLUTO_ASSIGN(const auto names, open(folder + "/devices.csv"));
-  for (std::size_t row = 0; row < names.rows(); ++row) {
-    PLUTO_ASSIGN(const auto device, catalog.device(names.text(row, "device").value_or("")));
-    devices[names.text(row, "measured").value_or("")] = device;
-  }
+  PLUTO_ASSIGN(const auto devices, read_measured_devices(folder, catalog));
 
   Check check;
-  PLUTO_ASSIGN(const auto table, open(folder + "/neusight_models.csv.gz"));
-  for (std::size_t row = 0; row < table.rows(); ++row) {
-    std::string name = table.text(row, "device").value_or("");
-    std::replace(name.begin(), name.end(), '_', ' ');
-    const auto device = devices.find(name);
-    const auto model = table.text(row, "model").value_or("");
-    const auto entry = entry_of(model, std::llround(table.number(row, "seq_len").value_or(0)));
-    const bool parallel = !table.text(row, "options").value_or("").empty();
-    if (device == devices.end() || !entry || parallel) continue;
-    const auto batch = std::llround(table.number(row, "batch").value_or(1));
-    PLUTO_ASSIGN(const auto times, times_of(*entry, batch, device->second, *costs));
-    const auto mode = table.text(row, "mode").value_or("");
-    check.row(device->second.name + " " + model + " " + mode + " " + std::to_string(batch),
-              times.forward + (mode == "train" ? times.backward : 0),
-              table.number(row, "e2e_ms").value_or(0) * 1e-3, times);
-  }
-  check.summary("NeuSight models");
-
   PLUTO_ASSIGN(const auto convnets, open(folder + "/convnet_benchmarks.csv.gz"));
   const std::map<std::string, Entry> nets = {
       {"AlexNet (One Weird Trick paper)", {"alexnet-one-tower", {}}},

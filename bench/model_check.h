@@ -9,7 +9,7 @@
 namespace pluto::bench {
 
 /// Prints predicted and measured time of forward (and backward) of what the zoo has of
-/// data/measured: neusight_models and convnet_benchmarks in f32 without TF32, resnet50_throughput
+/// data/measured: convnet_benchmarks in f32 without TF32, resnet50_throughput
 /// in f32 (TF32 where there is one) and mixed precision; attention is eager. None of these rows was
 /// fitted. Updates, casts and reading are not in the sum. Errors: kNotFound, kInvalidInput.
 Result<void> check_models(const std::string& data_folder, const Catalog& catalog);

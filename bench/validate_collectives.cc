@@ -10,6 +10,7 @@
 #include <set>
 
 #include "bench/collective_fit.h"
+#include "costmodel/collective_points.h"
 
 namespace pluto::bench {
 namespace {

@@ -11,6 +11,7 @@
 #include "cli/search_job.h"
 #include "cli/transformer_table.h"
 #include "costmodel/transformer_graph.h"
+#include "planner/market_choice.h"
 #include "planner/ranking.h"
 #include "planner/strategy_plan.h"
 #include "planner/sync_choice.h"
@@ -20,6 +21,20 @@ namespace pluto {
 namespace {
 
 constexpr int kDoesNotFit = 3;
+
+/// On spot nodes where the job says so. Errors: kUnsupported when they are not offered.
+Result<void> move_to_spot(const TrainingJob& job, Plan& plan, Prediction& prediction) {
+  if (job.spot != SpotUse::kOnly) return {};
+  auto moved = on_best_market(job, {plan, prediction, false});
+  if (!moved) {
+    return unsupported(
+        fmt::format("{} is not known to be offered on spot", plan.cluster.instance.name),
+        "give a price list with a column SpotPrice: --prices FILE --provider NAME");
+  }
+  plan = std::move(moved->plan);
+  prediction = std::move(moved->prediction);
+  return {};
+}
 
 // --- transformers on GPUs: the closed form ---
 
@@ -66,7 +81,10 @@ Value nearest_value(const SearchOptions& options, const NearestFit& nearest) {
 Result<int> predict_closed_form(Session& session, const SearchOptions& options,
                                 const JobContext& context, const TransformerShape& shape,
                                 const std::vector<TransformerPlace>& places) {
-  PLUTO_ASSIGN(const PricedPlace best, best_place(context, shape, places));
+  PLUTO_ASSIGN(PricedPlace best, best_place(context, shape, places));
+  if (best.priced.predicted.fits) {
+    PLUTO_TRY(move_to_spot(context.job, best.priced.plan, best.priced.predicted.prediction));
+  }
   const TransformerEvidence& evidence = best.place.evidence;
   const PredictedTransformer& predicted = best.priced.predicted;
   std::optional<NearestFit> nearest;
@@ -95,6 +113,7 @@ Result<int> predict_closed_form(Session& session, const SearchOptions& options,
   terminal.say("");
   terminal.say(format_table(transformer_rows(best.priced)));
   terminal.say(format_table(term_rows(predicted.prediction)));
+  terminal.say(format_table(run_rows(predicted.prediction)));
   terminal.say(format_table(transformer_memory_rows(best.priced)));
   for (const std::string& line : predicted.prediction.assumptions) {
     terminal.say("assumes   " + line);
@@ -132,13 +151,14 @@ Result<int> predict_closed_form(Session& session, const SearchOptions& options,
 // --- everything else: the simulator ---
 
 /// The plan whose layout the job fixes, data ranks exchanging by plain all_reduce.
-Result<Searched> simulate_fixed(Session& session, JobContext context) {
+Result<Searched> simulate_fixed(Session& session, const SearchOptions& options,
+                                JobContext context) {
   Searched searched;
   searched.context = std::move(context);
   const TrainingJob& job = searched.context.job;
   const ModelGraph& model = searched.context.model();
   PLUTO_ASSIGN(const Host host, describe_host(job, session.data_folder));
-  PLUTO_ASSIGN(const Catalog catalog, Catalog::load(session.data_folder + "/catalog"));
+  PLUTO_ASSIGN(const Catalog catalog, load_catalog(session, options));
   PLUTO_ASSIGN(const auto store, open_store(session));
   PLUTO_ASSIGN(searched.costs, load_costs(session, host, *store, job.precision, job.attention));
   PLUTO_ASSIGN(const auto places, candidates(job, host, catalog));
@@ -156,6 +176,7 @@ Result<Searched> simulate_fixed(Session& session, JobContext context) {
         plan, make_buckets(gradients, std::vector(gradients.size(), method), kPlainBucket));
   }
   PLUTO_ASSIGN(PredictedPlan predicted, predict(model, plan, *searched.costs.measured));
+  PLUTO_TRY(move_to_spot(job, plan, predicted.prediction));
   RankedPlan ranked{std::move(plan), std::move(predicted.prediction), false};
   ranked.meets_limits = meets_deadline(job, ranked.prediction) &&
                         meets_budget(job, ranked.prediction) &&
@@ -168,7 +189,7 @@ Result<Searched> simulate_fixed(Session& session, JobContext context) {
 Result<int> predict_simulated(Session& session, const SearchOptions& options, JobContext context) {
   const StrategyChoice& choice = context.job.strategy;
   const bool fixed = choice.any() || choice.nodes.has_value();
-  PLUTO_ASSIGN(const Searched s, fixed ? simulate_fixed(session, std::move(context))
+  PLUTO_ASSIGN(const Searched s, fixed ? simulate_fixed(session, options, std::move(context))
                                        : search_job(session, options, std::move(context)));
   Terminal& terminal = *session.terminal;
   if (s.result.ranked.empty()) {
@@ -204,6 +225,7 @@ Result<int> predict_simulated(Session& session, const SearchOptions& options, Jo
   terminal.say("");
   terminal.say(format_table(plan_rows({best}, nullptr)));
   terminal.say(format_table(term_rows(best.prediction)));
+  terminal.say(format_table(run_rows(best.prediction)));
   const MemoryBreakdown& m = best.prediction.memory;
   std::vector<std::vector<std::string>> memory = {
       {"memory per rank", "bytes"},
@@ -238,7 +260,9 @@ Result<int> predict_simulated(Session& session, const SearchOptions& options, Jo
 
 Result<int> run_predict(Session& session, const SearchOptions& options) {
   PLUTO_ASSIGN(JobContext context, load_job(session, options));
-  PLUTO_ASSIGN(const Catalog catalog, Catalog::load(session.data_folder + "/catalog"));
+  // One configuration has one market: on demand unless spot is asked for.
+  if (context.job.spot == SpotUse::kAuto) context.job.spot = SpotUse::kNever;
+  PLUTO_ASSIGN(const Catalog catalog, load_catalog(session, options));
   PLUTO_ASSIGN(const auto places, transformer_places(session, context.job, catalog));
   if (!places.empty()) {
     const auto shape = transformer_shape(context.model());

@@ -82,6 +82,10 @@ Result<void> apply_choice(TrainingJob& job, const Setting& setting) {
     job.instances = {setting.value};
     return {};
   }
+  if (setting.key == "spot") {
+    PLUTO_ASSIGN_AT("spot", job.spot, parse_spot_use(setting.value));
+    return {};
+  }
   if (setting.key == "convergence") {
     if (setting.value.empty())
       return setting.wrong("fixed, auto, a family or a CSV file", "resnet");
@@ -132,6 +136,7 @@ constexpr Key kKeys[] = {{"ranks", apply_size},
                          {"attention", apply_strategy},
                          {"sync", apply_choice},
                          {"instance", apply_choice},
+                         {"spot", apply_choice},
                          {"learning_rate", apply_choice},
                          {"convergence", apply_choice},
                          {"critical_batch", apply_choice}};

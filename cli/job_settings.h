@@ -14,8 +14,8 @@ const std::vector<std::string>& setting_keys();
 
 /// Fixes one thing: ranks, nodes, global_batch, micro_batch, data, tensor, pipeline, context,
 /// interleave, shard, sequence_parallel, recompute, precision, attention, sync, instance,
-/// learning_rate, convergence (a source), critical_batch. What is fixed is no longer chosen up to a
-/// maximum. Errors: kInvalidInput naming the setting, with an example or the nearest key.
+/// spot, learning_rate, convergence (a source), critical_batch. What is fixed is no longer chosen
+/// up to a maximum. Errors: kInvalidInput naming the setting, with an example or the nearest key.
 Result<void> apply_setting(TrainingJob& job, const std::string& setting);
 
 }  // namespace pluto

@@ -21,7 +21,7 @@ std::vector<std::string> row(const std::string& mark, const RankedPlan& ranked) 
                         plan.accumulation)
           : fmt::format("{} = {}x{}", plan.global_batch, plan.layout.data, plan.micro_batch);
   return {mark,
-          plan.cluster.instance.name,
+          place_text(plan),
           std::to_string(plan.cluster.nodes),
           std::to_string(plan.layout.ranks()),
           layout_text(plan),
@@ -76,6 +76,13 @@ std::string with_p90(const Interval<Seconds>& interval) {
 }
 std::string with_p90(const Interval<Dollars>& interval) {
   return fmt::format("{} ({})", to_text(interval.p50), to_text(interval.p90));
+}
+
+std::string place_text(const Plan& plan) {
+  const std::string& name = plan.cluster.instance.name;
+  if (plan.cluster.market == Market::kOnDemand) return name;
+  if (!plan.on_demand_after) return name + " spot";
+  return fmt::format("{} spot to {:.0f} %", name, 100 * *plan.on_demand_after);
 }
 
 std::string sync_summary(const Plan& plan) {
@@ -135,9 +142,25 @@ std::vector<std::vector<std::string>> term_rows(const Prediction& prediction) {
   return rows;
 }
 
+std::vector<std::vector<std::string>> run_rows(const Prediction& prediction) {
+  std::vector<std::vector<std::string>> rows = {{"run", "time", "price", "spread", "evidence"}};
+  for (const RunTerm& term : prediction.run_terms) {
+    rows.push_back({term.name, to_text(term.time), to_text(term.price),
+                    fmt::format("+-{:.0f} %", 100 * term.relative_spread), to_text(term.evidence)});
+  }
+  rows.push_back({"to the target", to_text(prediction.time_to_target.p50),
+                  to_text(prediction.price.p50),
+                  fmt::format("{} .. {}", to_text(prediction.time_to_target.p10),
+                              to_text(prediction.time_to_target.p90)),
+                  ""});
+  return rows;
+}
+
 Value plan_value(const RankedPlan& ranked) {
   Value value = Value::object();
   value.set("instance", ranked.plan.cluster.instance.name)
+      .set("market", to_text(ranked.plan.cluster.market))
+      .set("price_date", ranked.plan.cluster.instance.price_date)
       .set("nodes", ranked.plan.cluster.nodes)
       .set("ranks", ranked.plan.layout.ranks());
   value.set("layout", layout_value(ranked.plan));
@@ -147,6 +170,10 @@ Value plan_value(const RankedPlan& ranked) {
   value.set("learning_rate", ranked.plan.learning_rate.peak)
       .set("sync", sync_summary(ranked.plan))
       .set("steps", ranked.plan.steps);
+  if (ranked.plan.on_demand_after) value.set("on_demand_after", *ranked.plan.on_demand_after);
+  if (ranked.plan.checkpoint_every > 0) {
+    value.set("checkpoint_every", ranked.plan.checkpoint_every);
+  }
   value.set("meets_limits", ranked.meets_limits).set("prediction", to_value(ranked.prediction));
   return value;
 }

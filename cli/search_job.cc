@@ -76,6 +76,9 @@ Result<void> apply_flags(TrainingJob& job, const SearchOptions& options) {
   if (options.minimize == "cost") job.minimize = Objective::kCost;
   if (options.minimize == "time") job.minimize = Objective::kTime;
   if (options.minimize == "risk") job.minimize = Objective::kRisk;
+  if (!options.spot.empty()) {
+    PLUTO_ASSIGN_AT("--spot", job.spot, parse_spot_use(options.spot));
+  }
   if (!options.gpus.empty()) PLUTO_TRY(apply_gpus(job, options.gpus));
   for (const std::string& setting : options.settings)
     PLUTO_TRY_AT(options.settings_flag, apply_setting(job, setting));
@@ -91,6 +94,20 @@ void add_job_options(CLI::App& verb, SearchOptions& options, const char* setting
   verb.add_option(
       settings_flag, options.settings,
       fmt::format("KEY=VALUE held fixed (repeatable): {}", fmt::join(setting_keys(), " ")));
+  verb.add_option("--spot", options.spot,
+                  "Nodes that can be taken back: auto, never or only (default: the job's)")
+      ->check(CLI::IsMember({"auto", "never", "only"}));
+  verb.add_option("--prices", options.prices,
+                  "Also offer the instance types of this CSV with SkyPilot's columns");
+  verb.add_option("--provider", options.provider, "Prefix of the names read from --prices");
+}
+
+Result<Catalog> load_catalog(const Session& session, const SearchOptions& options) {
+  PLUTO_ASSIGN(Catalog catalog, Catalog::load(session.data_folder + "/catalog"));
+  if (!options.prices.empty()) {
+    PLUTO_TRY_AT("--prices", catalog.add_prices(options.prices, options.provider));
+  }
+  return catalog;
 }
 
 Result<JobContext> load_job(const Session& session, const SearchOptions& options) {
@@ -140,7 +157,7 @@ Result<Searched> search_job(Session& session, const SearchOptions& options, JobC
   const TrainingJob& job = searched.context.job;
   const ModelGraph& model = searched.context.model();
   const std::int64_t samples = searched.context.dataset_samples;
-  PLUTO_ASSIGN(const Catalog catalog, Catalog::load(session.data_folder + "/catalog"));
+  PLUTO_ASSIGN(const Catalog catalog, load_catalog(session, options));
   const SearchControl control{options.pareto,
                               [&] { return g_interrupted || elapsed() > time_limit; }};
   const auto shape = transformer_shape(model);

@@ -16,14 +16,19 @@ namespace pluto {
 struct SearchOptions {
   std::string job, budget, deadline, minimize, output, gpus, time_limit = "30s";
   bool pareto = false;
+  std::string spot;                       ///< auto, never, only; empty: the job's
+  std::string prices, provider = "user";  ///< a price list beside the catalog's, and its prefix
   std::optional<double> confidence;
   std::vector<std::string> settings;
   std::string settings_flag;  ///< how this verb calls them
   int top = 5;
 };
 
-/// The job argument and the settings flag of a verb.
+/// The job argument, the settings flag and those of prices of a verb.
 void add_job_options(CLI::App& verb, SearchOptions& options, const char* settings_flag);
+
+/// The installed catalog with the price list of the flags. Errors: those of Catalog.
+Result<Catalog> load_catalog(const Session& session, const SearchOptions& options);
 
 /// The job file under the flags, by the same rules; what it says of convergence looked up.
 Result<JobContext> load_job(const Session& session, const SearchOptions& options);

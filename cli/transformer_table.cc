@@ -24,7 +24,7 @@ std::vector<std::vector<std::string>> transformer_rows(const PricedTransformer& 
   const Prediction& p = priced.predicted.prediction;
   return {{"instance", "nodes", "ranks", "layout", "batch", "precision", "step", "time p50 (p90)",
            "price p50 (p90)", "MFU", "P"},
-          {plan.cluster.instance.name, std::to_string(plan.cluster.nodes),
+          {place_text(plan), std::to_string(plan.cluster.nodes),
            std::to_string(plan.layout.ranks()), layout_text(plan),
            fmt::format("{} = {}x{}x{}", plan.global_batch, plan.layout.data, plan.micro_batch,
                        plan.accumulation),
@@ -52,6 +52,8 @@ Value transformer_value(const PricedTransformer& priced) {
   const Plan& plan = priced.plan;
   Value value = Value::object();
   value.set("instance", plan.cluster.instance.name)
+      .set("market", to_text(plan.cluster.market))
+      .set("price_date", plan.cluster.instance.price_date)
       .set("nodes", plan.cluster.nodes)
       .set("ranks", plan.layout.ranks())
       .set("layout", layout_value(plan))

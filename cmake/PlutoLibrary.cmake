@@ -14,6 +14,8 @@ set(PLUTO_RANK_planner 4)
 set(PLUTO_RANK_cli 5)
 
 # pluto_add_library(<folder> HEADERS ... SOURCES ... [DEPENDS <folder>...] [PRIVATE_LINK <target>...])
+# HEADERS are the public ones: a public header includes no other. Of PRIVATE_LINK, libraries of headers alone stand in
+# $<BUILD_INTERFACE:...>: who links an installed library (PlutoPackage.cmake) does not need them.
 function(pluto_add_library name)
   cmake_parse_arguments(arg "" "" "HEADERS;SOURCES;DEPENDS;PRIVATE_LINK" ${ARGN})
   if(NOT DEFINED PLUTO_RANK_${name})
@@ -41,5 +43,7 @@ function(pluto_add_library name)
   foreach(dependency IN LISTS arg_DEPENDS)
     target_link_libraries(pluto_${name} PUBLIC pluto_${dependency})
   endforeach()
-  target_link_libraries(pluto_${name} PRIVATE pluto_build_flags ${arg_PRIVATE_LINK})
+  target_compile_features(pluto_${name} PUBLIC cxx_std_20)
+  target_link_libraries(pluto_${name} PRIVATE $<BUILD_INTERFACE:pluto_build_flags> ${arg_PRIVATE_LINK})
+  target_link_options(pluto_${name} INTERFACE "$<INSTALL_INTERFACE:${PLUTO_SANITIZER_LINK_OPTIONS}>")
 endfunction()

@@ -22,7 +22,8 @@ endif()
 if(PLUTO_SANITIZE)
   target_compile_options(pluto_build_flags INTERFACE
     -fsanitize=${PLUTO_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
-  target_link_options(pluto_build_flags INTERFACE -fsanitize=${PLUTO_SANITIZE})
+  set(PLUTO_SANITIZER_LINK_OPTIONS -fsanitize=${PLUTO_SANITIZE})  # of whoever links a library of ours, also an installed one
+  target_link_options(pluto_build_flags INTERFACE ${PLUTO_SANITIZER_LINK_OPTIONS})
 endif()
 
 # Test code itself: the same warnings, linked against the sanitizers' runtime. Under the address sanitizer it is compiled plainly, which takes a third of

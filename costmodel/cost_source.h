@@ -36,7 +36,11 @@ struct CollectiveCost {
   Seconds time{};
   double relative_spread = 0;
   Evidence evidence = Evidence::kAssumed;
-  double cpu_share = 0;  ///< of the rank's compute device while it runs
+  double cpu_share = 0;       ///< of the rank's compute device while it runs
+  double beside_compute = 1;  ///< its rate while the device computes, over its rate alone
+  double beside_other = 1;    ///< its rate while the network's other direction is busy
+  double sharing_spread = 0;  ///< relative, of what compute loses
+  Evidence sharing_evidence = Evidence::kMeasured;  ///< of the three rates
 };
 
 /// Pure and thread-safe.

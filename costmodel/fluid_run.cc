@@ -43,26 +43,41 @@ void FluidRun::finish(std::size_t index) {
   --left_;
 }
 
-double FluidRun::compute_rate() const {
+void FluidRun::set_rates() {
+  int networks = 0;
+  bool computes = false;
   double share = 0;
   for (const Running& one : running_) {
-    if (task(one.index).resource == Resource::kNetwork) share += task(one.index).cpu_share;
+    const TimedTask& what = task(one.index);
+    computes = computes || what.resource == Resource::kCompute;
+    if (what.resource != Resource::kNetwork) continue;
+    ++networks;
+    share = std::max(share, what.cpu_share);
   }
-  return 1 - std::clamp(share, 0.0, kLargestShare);
+  double sum = 0;
+  for (Running& one : running_) {
+    const TimedTask& what = task(one.index);
+    one.rate = 1;
+    if (what.resource == Resource::kCompute) one.rate = 1 - std::clamp(share, 0.0, kLargestShare);
+    if (what.resource == Resource::kNetwork) {
+      one.rate = (computes ? what.beside_compute : 1) * (networks > 1 ? what.beside_other : 1);
+    }
+    sum += one.rate;
+  }
+  if (sum >= 1) return;
+  for (Running& one : running_) one.rate /= sum;
 }
 
 void FluidRun::advance() {
-  const double rate = compute_rate();
-  const auto rate_of = [&](const Running& one) {
-    return task(one.index).resource == Resource::kCompute ? rate : 1.0;
-  };
+  set_rates();
   double step = std::numeric_limits<double>::infinity();
-  for (const Running& one : running_) step = std::min(step, one.remaining / rate_of(one));
+  for (const Running& one : running_) step = std::min(step, one.remaining / one.rate);
   now_ += step;
   std::vector<std::size_t> done;
   for (Running& one : running_) {
-    if (one.remaining / rate_of(one) <= step) done.push_back(one.index);
-    one.remaining -= step * rate_of(one);
+    if (one.remaining / one.rate <= step) done.push_back(one.index);
+    one.remaining -= step * one.rate;
+    if (task(one.index).resource == Resource::kCompute) slowed_ += step * (1 - one.rate);
   }
   for (const std::size_t index : done) {
     std::erase_if(running_, [&](const Running& one) { return one.index == index; });

@@ -35,15 +35,19 @@ class FluidRun {
   std::vector<std::size_t> take_ended();
 
   double now() const { return now_; }
+  /// What compute lost so far to tasks beside it.
+  double slowed() const { return slowed_; }
   std::vector<Seconds> start, end;  ///< by index
 
  private:
   struct Running {
     std::size_t index = 0;
-    double remaining = 0;
+    double remaining = 0;  ///< seconds alone
+    double rate = 1;
   };
   void finish(std::size_t index);
-  double compute_rate() const;
+  /// Of each running task, by what runs beside it: schedule() has the formula.
+  void set_rates();
 
   std::span<const TimedTask> tasks_;
   std::vector<char> ended_;
@@ -51,7 +55,7 @@ class FluidRun {
   std::vector<std::size_t> just_ended_;
   Lanes taken_{};
   std::size_t left_;
-  double now_ = 0;
+  double now_ = 0, slowed_ = 0;
 };
 
 }  // namespace pluto

@@ -81,6 +81,10 @@ OpCost FrameworkSource::op(const OpSignature& signature, const DeviceSpec& devic
   return cost;
 }
 
+double FrameworkSource::lost_share(double share) const {
+  return std::max(0.0, 1 - run_.slower * (1 - share));
+}
+
 CollectiveCost FrameworkSource::collective(const CollectiveCall& call,
                                            const ClusterSpec& cluster) const {
   const bool in_host = run_.sync == StepSync::kServerCpu || run_.sync == StepSync::kServerHosts;
@@ -90,19 +94,29 @@ CollectiveCost FrameworkSource::collective(const CollectiveCall& call,
   if (!in_host || !served || call.ranks <= 1) {
     CollectiveCall asked = call;
     if (run_.interleaved && placement.nodes > 1) asked.groups = placement.per_node;
-    return source_.collective(asked, cluster);
+    CollectiveCost cost = source_.collective(asked, cluster);
+    cost.cpu_share = lost_share(cost.cpu_share);
+    return cost;
   }
   const NodeSpec& node = cluster.instance.node;
   const auto bytes = static_cast<double>(call.bytes.value());
-  double seconds = node.intra.alpha.value() + bytes * std::max(1 / node.intra.bandwidth.value(),
-                                                               placement.per_node / kHostBandwidth);
+  double seconds =
+      node.intra.alpha.value() + bytes * std::max(1 / node.intra.bandwidth.value(),
+                                                  placement.per_node / run_.host_bandwidth.value());
   if (placement.nodes > 1) {
     seconds += node.network.alpha.value() +
                bytes * (placement.nodes - 1) / placement.nodes / node.network.bandwidth.value();
   }
-  return {.time = Seconds(seconds),
-          .relative_spread = least_spread(Evidence::kDatasheet),
-          .evidence = Evidence::kDatasheet};
+  CollectiveCost cost{.time = Seconds(seconds),
+                      .relative_spread = least_spread(Evidence::kDatasheet),
+                      .evidence = Evidence::kDatasheet};
+  if (run_.interference != nullptr) {
+    const bool pushed = call.kind == CollectiveKind::kReduceScatter;
+    run_.interference->apply(pushed ? BesideStream::kToHost : BesideStream::kToDevice, node,
+                             placement.nodes, cost);
+    cost.cpu_share = lost_share(cost.cpu_share);
+  }
+  return cost;
 }
 
 // StepPredictor counts reading per process; here it is free.

@@ -65,8 +65,15 @@ Result<FrameworkTable> load_frameworks(const std::string& path) {
   PLUTO_TRY(reader.string("about"));
   PLUTO_ASSIGN(const Value* all, reader.object("frameworks"));
   PLUTO_ASSIGN(const Value* generations, reader.object("generations"));
+  PLUTO_ASSIGN(const Value* sums, reader.object("host_sums"));
   PLUTO_TRY(reader.finish());
   FrameworkTable table;
+  PLUTO_ASSIGN(auto host, ObjectReader::open(*sums, path + ": host_sums"));
+  PLUTO_ASSIGN(const double giga, host.number("GBps"));
+  if (!(giga > 0)) return host.error("GBps", "must be positive");
+  table.host_bandwidth = BytesPerSecond(giga * 1e9);
+  PLUTO_TRY(host.string("source"));
+  PLUTO_TRY(host.finish());
   for (const auto& [name, value] : all->as_object()) {
     PLUTO_ASSIGN(table.frameworks[name],
                  read_framework(value, fmt::format("{}: frameworks.{}", path, name)));

@@ -40,6 +40,8 @@ struct GenerationCosts {
 struct FrameworkTable {
   std::map<std::string, FrameworkCosts> frameworks;
   std::map<std::string, GenerationCosts> generations;  ///< those that differ
+  /// What sums of gradients reach in the memory of a host.
+  BytesPerSecond host_bandwidth;
 };
 
 /// Strict. Errors: kNotFound, kInvalidInput with file:line.

@@ -34,7 +34,9 @@ class MeasuredSource : public CostSource {
 
   CollectiveCost collective(const CollectiveCall& call, const ClusterSpec& cluster) const override {
     if (call.ranks > 1 && cluster.instance.node.device.name == device_.name) {
-      if (const auto known = collectives_.lookup(call, cluster)) return *known;
+      auto known = collectives_.lookup(call, cluster);
+      if (known && device_.kind == DeviceKind::kGpu) return on_gpu(*known, call, cluster);
+      if (known) return *known;
     }
     return fallback_.collective(call, cluster);
   }
@@ -62,6 +64,15 @@ class MeasuredSource : public CostSource {
   }
 
  private:
+  /// The processor time of the thread that communicates is no share of a GPU.
+  CollectiveCost on_gpu(const CollectiveCost& known, const CollectiveCall& call,
+                        const ClusterSpec& cluster) const {
+    CollectiveCost cost = fallback_.collective(call, cluster);
+    cost.time = known.time;
+    cost.relative_spread = known.relative_spread;
+    cost.evidence = known.evidence;
+    return cost;
+  }
   void take(std::int64_t id, const RunContext& context, const OpMeasurement& what) {
     if (what.time.median.value() < 0) return;
     ops_.add(id, what.signature, context.busy_ranks, what.time.median, what.time.relative_spread,

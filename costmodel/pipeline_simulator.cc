@@ -118,9 +118,13 @@ class PipelineRun {
     const std::pair last(stage.order.back().chunk / stages_, false);
     with_sync[last].insert(with_sync[last].end(), updates.begin(), updates.end());
     std::ranges::sort(with_sync[last]);
+    Seconds slowed;
     for (const auto& [key, members] : with_sync) {
-      cost.passes[key] = {time_of(tasks, plain[key]), time_of(tasks, members).makespan};
+      const PassTime each = time_of(tasks, plain[key]), last_one = time_of(tasks, members);
+      cost.passes[key] = {each, last_one.makespan};
+      slowed += each.slowed * (micro_batches - 1) + last_one.slowed;
     }
+    cost.tallies.add_slowing(tasks, slowed);
     return cost;
   }
 
@@ -189,7 +193,9 @@ class PipelineRun {
       place[i] = TaskId(timed.size());
       timed.push_back(std::move(task));
     }
-    time.makespan = schedule(timed).makespan;
+    const Schedule run = schedule(timed);
+    time.makespan = run.makespan;
+    time.slowed = run.slowed;
     return time;
   }
 

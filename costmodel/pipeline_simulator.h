@@ -10,6 +10,7 @@ namespace pluto {
 struct PassTime {
   Seconds compute;   ///< busy time of its compute tasks
   Seconds makespan;  ///< with what it waits for inside (collectives of tensor groups)
+  Seconds slowed;    ///< of compute, by collectives beside it
 };
 
 /// Simulates one step of a pipeline in two levels. Formula: the tasks of each pass (chunk,
@@ -24,7 +25,8 @@ struct PassTime {
 /// Source: 1F1B: Narayanan et al. 2019 (PipeDream-Flush: 2021); with equal stages and no messages
 /// the step is (m + p - 1)(f + b), interleaved v (m + (p - 1)/v)(f + b) with f, b of one chunk
 /// (Narayanan et al. 2021, section 2.2).
-/// Valid for: passes that send at their end. Ignores: that messages of both directions share a
+/// Valid for: passes that send at their end. Ignores: that messages slow what their stages compute
+/// meanwhile, that messages of both directions share a
 /// network interface with synchronisation, and that a pass could start before all it receives is
 /// there. Test: costmodel/pipeline_simulator_test.cc. Pure, thread-safe.
 Result<SimulatedStep> simulate(const LoweredPipeline& pipeline, const Plan& plan,

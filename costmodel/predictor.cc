@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/statistics.h"
-#include "costmodel/checkpoint_time.h"
 #include "costmodel/collective_time.h"
 #include "costmodel/uncertainty.h"
 
@@ -18,7 +16,6 @@ const char* what_is_assumed(const std::string& term) {
   if (term == "compute") return "operator times";
   if (term == "exposed_comm") return "collective times";
   if (term == "exposed_input") return "reading times";
-  if (term == "checkpoint") return "checkpoint times";
   return "optimizer update times";
 }
 
@@ -62,23 +59,10 @@ std::vector<std::string> assumptions_of(const Plan& plan, const Prediction& pred
     sentences.push_back(
         "memory of the worker process besides arena and data was never measured and counts as 0");
   }
-  if (plan.budget) {
-    sentences.push_back(fmt::format(
-        "the price {} an hour of {} node{} of {} ({}) does not move",
-        to_text(Dollars(plan.cluster.price().value())), plan.cluster.nodes,
-        plan.cluster.nodes == 1 ? "" : "s", plan.cluster.instance.name,
-        plan.cluster.instance.price_date.empty() ? "undated" : plan.cluster.instance.price_date));
-  }
   if (plan.local.steps > 1 && plan.layout.data > 1) {
     sentences.push_back(fmt::format(
         "the local step is the mean over {} steps, of which the last averages the parameters",
         plan.local.steps));
-  }
-  const bool priced = plan.checkpoint_every > 0 && plan.data.storage;
-  sentences.push_back(priced ? "start-up and evaluation are not counted"
-                             : "start-up, evaluation and checkpoints are not counted");
-  if (plan.checkpoint_every > 0 && !priced) {
-    sentences.push_back("data.storage_bytes_per_s would price the checkpoints");
   }
   return sentences;
 }
@@ -90,25 +74,6 @@ WorkspaceOf workspace_of(const LoweredPlan& lowered, const Plan& plan, const Cos
     const auto signature = signature_of(lowered.training.graph, op, lowered.program.micro_batch);
     return costs.op(signature, plan.cluster.instance.node.device, busy_ranks).workspace;
   };
-}
-
-/// What follows from the time of a step: time to target, price, odds.
-void set_run(Prediction& prediction, const Plan& plan, double step_spread) {
-  const double sigma = std::hypot(step_spread, kRunSpread);
-  const Seconds time = prediction.step_time.p50 * static_cast<double>(plan.steps);
-  const Dollars price = plan.cluster.price() * time;
-  prediction.steps = plan.steps;
-  prediction.time_to_target = lognormal_interval(time, sigma);
-  prediction.price = lognormal_interval(price, sigma);
-  if (plan.deadline) {
-    prediction.p_deadline = probability_within(time.value(), sigma, plan.deadline->value());
-  }
-  if (plan.budget) {
-    prediction.p_budget = probability_within(price.value(), sigma, plan.budget->value());
-  }
-  if (plan.deadline && plan.budget) {
-    prediction.p_both = std::min(*prediction.p_deadline, *prediction.p_budget);
-  }
 }
 
 /// Everything that follows from the step and the memory of one rank.
@@ -126,12 +91,6 @@ PredictedPlan concluded(SimulatedStep simulated, const MemoryBreakdown& memory, 
   if (plan.layout.pipeline > 1) {
     prediction.terms.push_back({"bubble", step.bubble, step.compute_spread, step.compute_evidence});
   }
-  if (plan.checkpoint_every > 0) {
-    if (const auto time = checkpoint_time(plan, memory)) {
-      prediction.terms.push_back({"checkpoint", *time / static_cast<double>(plan.checkpoint_every),
-                                  least_spread(Evidence::kDatasheet), Evidence::kDatasheet});
-    }
-  }
   Seconds step_time;
   for (const auto& term : prediction.terms) step_time += term.time;
   prediction.step_time = lognormal_interval(step_time, step.relative_spread);
@@ -142,9 +101,9 @@ PredictedPlan concluded(SimulatedStep simulated, const MemoryBreakdown& memory, 
   const auto overhead = costs.process_overhead();
   prediction.process_overhead = overhead.value_or(Bytes(0));
 
-  set_run(prediction, plan, step.relative_spread);
   prediction.watermark = costs.watermark();
   prediction.assumptions = assumptions_of(plan, prediction, step, overhead.has_value(), costs);
+  set_run(plan, prediction);
   return result;
 }
 
@@ -175,7 +134,7 @@ Result<PredictedPlan> predict_post_local(const LoweredPlan& lowered, const Plan&
   if (before.prediction.memory.total() > prediction.memory.total()) {
     prediction.memory = before.prediction.memory;
   }
-  set_run(prediction, plan, spread);
+  set_run(plan, prediction);
   prediction.assumptions.push_back(fmt::format(
       "the step is the mean over the run: {:.0f} of {:.0f} steps are synchronous ({:.4g} s), the "
       "rest local",
@@ -192,8 +151,6 @@ Result<PredictedPlan> predict_mixed(const ModelGraph& model, const Plan& plan,
   for (ClusterSpec& view : views_by_group(plan.cluster)) {
     Plan own = plan;
     own.cluster = std::move(view);
-    // The whole bill, whichever group sets the pace.
-    own.cluster.instance.price = DollarsPerHour(plan.cluster.price().value() / own.cluster.nodes);
     PLUTO_ASSIGN_AT(own.cluster.instance.name, auto predicted, predict(model, own, costs));
     const auto& step = predicted.prediction.step_time.p50;
     if (slowest && step <= slowest->prediction.step_time.p50) continue;
@@ -204,6 +161,8 @@ Result<PredictedPlan> predict_mixed(const ModelGraph& model, const Plan& plan,
   sentences.insert(sentences.begin(),
                    fmt::format("all ranks wait for those of {}, the slowest of {} types of nodes",
                                holder, plan.cluster.more.size() + 1));
+  // The whole bill, whichever group sets the pace.
+  set_run(plan, slowest->prediction);
   return std::move(*slowest);
 }
 
@@ -257,12 +216,6 @@ Result<std::optional<FrameworkMemory>> predict_framework_memory(const ModelGraph
   return replay_caching_allocator(lowered.training, lowered.program,
                                   workspace_of(lowered, plan, costs),
                                   plan.cluster.instance.node.device.memory);
-}
-
-double sigma_of(const Prediction& prediction) {
-  const auto& time = prediction.time_to_target;
-  if (time.p50.value() <= 0) return 0;
-  return std::log(time.p90 / time.p50) / normal_quantile(0.9);
 }
 
 }  // namespace pluto

@@ -6,6 +6,7 @@
 
 #include "costmodel/collective_time.h"
 #include "costmodel/efficiency.h"
+#include "costmodel/interference.h"
 #include "costmodel/nccl_model.h"
 #include "costmodel/server_exchange.h"
 #include "costmodel/sources.h"
@@ -33,10 +34,11 @@ constexpr std::array<const char*, 4> kOrigins = {
 class RooflineSource : public CostSource {
  public:
   RooflineSource(EfficiencyTable table, SurfaceTable surfaces, NcclTable nccl,
-                 const RooflineOptions& options)
+                 InterferenceTable interference, const RooflineOptions& options)
       : table_(std::move(table)),
         surfaces_(std::move(surfaces)),
         nccl_(std::move(nccl)),
+        interference_(std::move(interference)),
         tf32_(options.tf32),
         eager_attention_(options.eager_attention),
         channels_last_(options.channels_last) {}
@@ -87,27 +89,17 @@ class RooflineSource : public CostSource {
 
   CollectiveCost collective(const CollectiveCall& call, const ClusterSpec& cluster) const override {
     if (call.ranks <= 1) return {.evidence = Evidence::kMeasured};
+    CollectiveCost cost = alone(call, cluster);
     const auto& node = cluster.instance.node;
-    // NCCL has no parameter servers (fewer owners than ranks are direct messages) and neither
-    // halves nor doubles.
-    const bool sharded =
-        call.kind == CollectiveKind::kReduceScatter || call.kind == CollectiveKind::kAllGather;
-    const bool own = goes_to_servers(call) || (sharded && call.servers < call.ranks) ||
-                     call.algorithm == CollectiveAlgorithm::kHalvingDoubling ||
-                     call.algorithm == CollectiveAlgorithm::kRecursiveDoubling;
-    if (node.device.kind == DeviceKind::kGpu && !own) {
-      const auto cost = nccl_time(call, cluster, nccl_);
-      const auto evidence = cost.fitted ? Evidence::kCalibrated : Evidence::kDatasheet;
-      return {.time = cost.time,
-              .relative_spread = std::max(cost.fitted ? cost.spread : 0, least_spread(evidence)),
-              .evidence = evidence,
-              .cpu_share = cluster.bottleneck(call.ranks).cpu_share};
+    const double stated =
+        call.server_nodes > 0 ? node.network.cpu_share : cluster.bottleneck(call.ranks).cpu_share;
+    cost.sharing_evidence = cost.evidence;
+    if (node.device.kind == DeviceKind::kGpu) {
+      interference_.apply(BesideStream::kCollective, node, placement_of(cluster, call).nodes, cost);
     }
-    return {.time = collective_time(call, cluster).total(),
-            .relative_spread = least_spread(Evidence::kDatasheet),
-            .evidence = Evidence::kDatasheet,
-            .cpu_share = call.server_nodes > 0 ? node.network.cpu_share
-                                               : cluster.bottleneck(call.ranks).cpu_share};
+    if (stated > 0) cost.cpu_share = stated;
+    cost.beside_other = 1 / interference_.directions;
+    return cost;
   }
 
   OpCost input_sample(const std::string& source, Bytes bytes) const override {
@@ -144,6 +136,27 @@ class RooflineSource : public CostSource {
   }
 
  private:
+  CollectiveCost alone(const CollectiveCall& call, const ClusterSpec& cluster) const {
+    const auto& node = cluster.instance.node;
+    // NCCL has no parameter servers (fewer owners than ranks are direct messages) and neither
+    // halves nor doubles.
+    const bool sharded =
+        call.kind == CollectiveKind::kReduceScatter || call.kind == CollectiveKind::kAllGather;
+    const bool own = goes_to_servers(call) || (sharded && call.servers < call.ranks) ||
+                     call.algorithm == CollectiveAlgorithm::kHalvingDoubling ||
+                     call.algorithm == CollectiveAlgorithm::kRecursiveDoubling;
+    if (node.device.kind == DeviceKind::kGpu && !own) {
+      const auto cost = nccl_time(call, cluster, nccl_);
+      const auto evidence = cost.fitted ? Evidence::kCalibrated : Evidence::kDatasheet;
+      return {.time = cost.time,
+              .relative_spread = std::max(cost.fitted ? cost.spread : 0, least_spread(evidence)),
+              .evidence = evidence};
+    }
+    return {.time = collective_time(call, cluster).total(),
+            .relative_spread = least_spread(Evidence::kDatasheet),
+            .evidence = Evidence::kDatasheet};
+  }
+
   /// Tensor cores want channels in eights. With channels last they are filled up with zeros, else a
   /// library falls back to kernels for single precision. nullopt: of other ops.
   std::optional<OpCost> convolution_of_few_channels(const OpSignature& signature,
@@ -201,6 +214,7 @@ class RooflineSource : public CostSource {
   EfficiencyTable table_;
   SurfaceTable surfaces_;
   NcclTable nccl_;
+  InterferenceTable interference_;
   bool tf32_ = false;
   bool eager_attention_ = false;
   bool channels_last_ = false;
@@ -217,8 +231,9 @@ Result<std::unique_ptr<CostSource>> make_roofline_source(const std::string& effi
   }
   const auto folder = std::filesystem::path(efficiency_path).parent_path();
   PLUTO_ASSIGN(auto nccl, load_nccl((folder / "nccl.json").string()));
+  PLUTO_ASSIGN(auto interference, load_interference((folder / "interference.json").string()));
   return std::unique_ptr<CostSource>(std::make_unique<RooflineSource>(
-      std::move(table), std::move(surfaces), std::move(nccl), options));
+      std::move(table), std::move(surfaces), std::move(nccl), std::move(interference), options));
 }
 
 }  // namespace pluto

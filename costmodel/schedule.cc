@@ -59,7 +59,7 @@ Schedule schedule(std::span<const TimedTask> tasks) {
     run.advance();
     begin_all();
   }
-  return {std::move(run.start), std::move(run.end), Seconds(run.now())};
+  return {std::move(run.start), std::move(run.end), Seconds(run.now()), Seconds(run.slowed())};
 }
 
 Seconds critical_path(std::span<const TimedTask> tasks) {

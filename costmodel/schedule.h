@@ -16,24 +16,30 @@ struct TimedTask {
       0;  ///< of a network task: what it takes from the compute resource while it runs, 0..1
   std::span<const TaskId> predecessors;    ///< all earlier in the list
   Direction direction = Direction::kBoth;  ///< of a network task
+  double beside_compute = 1;  ///< of a network task: its rate while a compute task runs, 0..1
+  double beside_other = 1;    ///< of a network task: its rate while the other direction is busy
 };
 
 struct Schedule {
   std::vector<Seconds> start, end;  ///< by task index
   Seconds makespan;                 ///< last end; 0 without tasks
+  Seconds slowed;                   ///< of compute, by tasks beside it
 };
 
 /// Runs the tasks: each resource in list order, one at a time (the network one in each direction; a
 /// task of both waits for both), a task as soon as its predecessors have ended. Fluid model of
-/// shared processors: while a network task with share u runs, compute progresses at rate 1 - u (u
-/// is capped at kLargestShare, so that compute always ends). Formula: piecewise linear progress
-/// between the ends of tasks. Source: fluid resource sharing as in Casanova, Giersch,
-///   Legrand, Quinson, Suter 2014 (SimGrid), reduced to one contended resource.
-/// Valid for: resources that run their queue in order. Ignores: what compute takes from the
-/// network. Laws: critical_path <= makespan <= sum of all durations, for any shares: whenever the
-/// network runs it progresses at
-///   rate 1, and when it does not, something else does. Test: costmodel/schedule_test.cc. O(tasks +
-///   predecessors).
+/// streams that share a device.
+/// Formula: piecewise linear progress between the ends of tasks. Compute progresses at 1 - u, u the
+///   largest cpu_share of the network tasks that run (at most kLargestShare, so that compute always
+///   ends); a network task at beside_compute while compute runs, times beside_other while the other
+///   direction does; everything else at 1. Rates that add up to less than 1 are raised until they
+///   do: nobody loses by running at once.
+/// Source: fluid resource sharing as in Casanova, Giersch, Legrand, Quinson, Suter 2014 (SimGrid);
+///   one factor per stream as in Zhu et al. 2025 (Mist).
+/// Valid for: resources that run their queue in order. Ignores: reading and servers beside others.
+/// Laws: critical_path <= makespan <= sum of all durations, for any rates: something runs, and what
+///   runs progresses by at least 1 in all. Test: costmodel/schedule_test.cc.
+/// O(tasks + predecessors).
 Schedule schedule(std::span<const TimedTask> tasks);
 inline constexpr double kLargestShare = 0.95;
 

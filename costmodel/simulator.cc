@@ -12,15 +12,15 @@ namespace {
 
 struct StepRun {
   std::vector<Seconds> start, end;
-  Seconds makespan;
+  Seconds makespan, slowed;
 };
 StepRun run_step(const StepProgram& program, std::span<const TimedTask> tasks) {
   if (!program.overlap) {
     auto run = schedule(tasks);
-    return {std::move(run.start), std::move(run.end), run.makespan};
+    return {std::move(run.start), std::move(run.end), run.makespan, run.slowed};
   }
   auto steady = steady_state(tasks, *program.overlap);
-  return {std::move(steady.start), std::move(steady.end), steady.step};
+  return {std::move(steady.start), std::move(steady.end), steady.step, steady.slowed};
 }
 
 }  // namespace
@@ -34,7 +34,8 @@ Result<SimulatedStep> simulate(const LoweredPlan& lowered, const ClusterSpec& cl
   timed.reserve(program.tasks.size());
   std::vector<std::size_t> averaging;
   SimulatedStep step;
-  for (auto& task : cost_tasks(lowered, cluster, data, costs)) {
+  auto costed = cost_tasks(lowered, cluster, data, costs);
+  for (auto& task : costed) {
     // Of what does not run in every step, its mean over the steps.
     const double share = task.averages ? 1.0 / program.local.steps : 1.0;
     if (task.averages) averaging.push_back(timed.size());
@@ -42,14 +43,16 @@ Result<SimulatedStep> simulate(const LoweredPlan& lowered, const ClusterSpec& cl
     if (task.part == TaskPart::kInput) step.input_bound = task.bound;
     timed.push_back(std::move(task.timed));
   }
-  const auto& [compute, update, comm, input] = tallies;
   auto run = run_step(program, timed);
   if (!averaging.empty()) {
     for (const std::size_t i : averaging) timed[i].duration = Seconds(0);
     const double steps = program.local.steps;
-    const Seconds alone = run_step(program, timed).makespan;
-    run.makespan = (alone * (steps - 1) + run.makespan) / steps;
+    const StepRun alone = run_step(program, timed);
+    run.makespan = (alone.makespan * (steps - 1) + run.makespan) / steps;
+    run.slowed = (alone.slowed * (steps - 1) + run.slowed) / steps;
   }
+  tallies.add_slowing(costed, run.slowed);
+  const auto& [compute, update, comm, input] = tallies;
 
   step.makespan = run.makespan;
   step.compute = compute.total();

@@ -33,8 +33,8 @@ struct SimulateOptions {
 };
 
 /// Costs each task of the program and runs them as schedule() does: issue order per resource,
-/// compute slowed to 1 - u while a collective with cpu_share u runs. `data` says what is read per
-/// sample and by how many readers per rank.
+/// compute and collectives that run at once slowed as CollectiveCost says. `data` says what is read
+/// per sample and by how many readers per rank.
 ///
 /// A program whose steps overlap (Plan::priority): steady_state(), and makespan is from one step's
 /// start to the next's. Local steps: every term is the mean over the H steps from one average to
@@ -49,8 +49,8 @@ struct SimulateOptions {
 /// micro_batch * time per sample (input_pipeline.h); it overlaps with the whole step. Ignores: that
 /// two input sets bound how far reading runs ahead (uneven micro-batches wait a little more).
 /// Evidence and spread of a term: EvidenceTally; of exposed_comm: of all collectives, exposed or
-/// not. Laws: makespan >= critical path; makespan <= sum of all tasks; one rank has no
-/// communication; more bandwidth and a faster device are never slower. Test:
+/// not, and what compute loses to them. Laws: makespan >= critical path; makespan <= sum of all
+/// tasks; one rank has no communication; more bandwidth and a faster device are never slower. Test:
 /// costmodel/simulator_test.cc. Pure, thread-safe, no clock.
 Result<SimulatedStep> simulate(const LoweredPlan& lowered, const ClusterSpec& cluster,
                                const DataChoice& data, const CostSource& costs,

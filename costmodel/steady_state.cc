@@ -57,6 +57,7 @@ class Unrolled {
       return run_.start[step * size + stream_.front()];
     };
     result.step = (start_of(kSteps - 1) - start_of(kSteps - 1 - kSettled)) / double(kSettled);
+    result.slowed = Seconds(run_.slowed() / double(kSteps));
     const std::size_t shown = kSteps - 2;
     for (std::size_t i = 0; i < size; ++i) {
       result.start.push_back(std::max(Seconds(0), run_.start[shown * size + i] - start_of(shown)));

@@ -10,6 +10,7 @@ namespace pluto {
 struct SteadyState {
   Seconds step;                     ///< from the start of a step's compute to that of the next
   std::vector<Seconds> start, end;  ///< by task index, of one step, from its start
+  Seconds slowed;                   ///< of a step: what compute loses to tasks beside it
 };
 
 /// Consecutive steps of the same tasks. A task may begin when its predecessors in this step and in

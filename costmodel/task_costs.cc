@@ -125,6 +125,17 @@ void TermTallies::add(const TermTallies& others) {
   input.add(others.input);
 }
 
+void TermTallies::add_slowing(const std::vector<TaskCost>& tasks, Seconds slowed) {
+  if (!(slowed.value() > 0)) return;
+  double spread = 0;
+  Evidence evidence = Evidence::kMeasured;
+  for (const TaskCost& task : tasks) {
+    spread = std::max(spread, task.sharing_spread);
+    evidence = std::max(evidence, task.sharing_evidence);
+  }
+  communication.add(slowed, spread, evidence);
+}
+
 std::vector<TaskCost> cost_tasks(const LoweredPlan& lowered, const ClusterSpec& cluster,
                                  const DataChoice& data, const CostSource& costs) {
   const auto& program = lowered.program;
@@ -160,6 +171,10 @@ std::vector<TaskCost> cost_tasks(const LoweredPlan& lowered, const ClusterSpec& 
       one.timed.direction = collective->direction;
       one.alone = one.timed.duration = cost.time;
       one.timed.cpu_share = cost.cpu_share;
+      one.timed.beside_compute = cost.beside_compute;
+      one.timed.beside_other = cost.beside_other;
+      one.sharing_spread = cost.sharing_spread;
+      one.sharing_evidence = cost.sharing_evidence;
       one.relative_spread = cost.relative_spread;
       one.evidence = cost.evidence;
     } else {

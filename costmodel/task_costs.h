@@ -22,6 +22,8 @@ struct TaskCost {
   double relative_spread = 0;
   Evidence evidence = Evidence::kMeasured;
   InputBound bound = InputBound::kReaders;  ///< of reading
+  double sharing_spread = 0;                ///< of a collective: of what compute loses beside it
+  Evidence sharing_evidence = Evidence::kMeasured;
 };
 
 /// In the order of program.tasks. Rules: simulate(). Messages between stages cost nothing here.
@@ -33,6 +35,9 @@ struct TermTallies {
   EvidenceTally compute, update, communication, input;
   EvidenceTally& of(TaskPart part);
   void add(const TermTallies& others);
+  /// What compute lost to collectives beside it, as part of communication, with the weakest of what
+  /// is known about their sharing.
+  void add_slowing(const std::vector<TaskCost>& tasks, Seconds slowed);
 };
 
 }  // namespace pluto

@@ -81,6 +81,7 @@ Result<StepPredictor> StepPredictor::load(const std::string& data_folder,
                                           FrameworkTable frameworks) {
   StepPredictor predictor;
   predictor.frameworks_ = std::move(frameworks);
+  PLUTO_ASSIGN(predictor.interference_, load_interference(data_folder + "/interference.json"));
   for (const bool tf32 : {false, true}) {
     for (const bool eager : {false, true}) {
       for (const bool last : {false, true}) {
@@ -150,6 +151,8 @@ Result<TrainingStep> StepPredictor::predict(const TrainingRow& row) {
   const CostSource& source =
       *sources_[tf32 ? 1 : 0][framework.eager_attention ? 1 : 0][framework.channels_last ? 1 : 0];
   FrameworkRun run{framework, row.precision, row.sync, row.interleaved};
+  run.host_bandwidth = frameworks_.host_bandwidth;
+  run.interference = &interference_;
   const auto generation = frameworks_.generations.find(row.cluster.instance.node.device.generation);
   if (generation != frameworks_.generations.end()) run.generation = generation->second;
   TrainingStep result;

@@ -45,7 +45,8 @@ struct TrainingStep {
 /// servers. Test: costmodel/training_step_test.cc.
 class StepPredictor {
  public:
-  /// `data_folder`: efficiency.json, op_surfaces.json, nccl.json. Errors: those of their readers.
+  /// `data_folder`: efficiency.json, op_surfaces.json, nccl.json, interference.json. Errors: those
+  /// of their readers.
   static Result<StepPredictor> load(const std::string& data_folder, FrameworkTable frameworks);
   /// Errors: those of build_model() and lower().
   Result<TrainingStep> predict(const TrainingRow& row);
@@ -73,6 +74,7 @@ class StepPredictor {
   static Plan plan_of(const Prepared& prepared, const TrainingRow& row);
 
   FrameworkTable frameworks_;
+  InterferenceTable interference_;
   std::shared_ptr<const CostSource> sources_[2][2][2];  // by tf32, eager attention, channels last
   std::map<std::string, std::shared_ptr<const Prepared>> prepared_;
 };

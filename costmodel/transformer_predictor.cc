@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "costmodel/run_cost.h"
 #include "costmodel/uncertainty.h"
 
 namespace pluto {
@@ -23,8 +24,7 @@ MemoryBreakdown breakdown_of(const TransformerMemory& memory) {
   return parts;
 }
 
-std::vector<std::string> assumptions_of(const TransformerShape& shape, const Plan& plan,
-                                        const TransformerPlan& used,
+std::vector<std::string> assumptions_of(const TransformerShape& shape, const TransformerPlan& used,
                                         const TransformerEvidence& evidence) {
   std::vector<std::string> sentences = {evidence.basis};
   const auto& measured = evidence.factors.factors();
@@ -39,35 +39,7 @@ std::vector<std::string> assumptions_of(const TransformerShape& shape, const Pla
   sentences.push_back(
       "gradients are kept and sent in 32 bits, their exchange overlaps with backward");
   sentences.emplace_back("reading keeps ahead of the step");
-  if (plan.budget) {
-    sentences.push_back(fmt::format(
-        "the price {} an hour of {} nodes of {} ({}) does not move",
-        to_text(Dollars(plan.cluster.price().value())), plan.cluster.nodes,
-        plan.cluster.instance.name,
-        plan.cluster.instance.price_date.empty() ? "undated" : plan.cluster.instance.price_date));
-  }
-  sentences.emplace_back("start-up, evaluation and checkpoints are not counted");
   return sentences;
-}
-
-/// Time to the target, price and probabilities from the step.
-void add_run(const Plan& plan, Seconds step, double step_spread, Prediction& prediction) {
-  const double sigma = std::hypot(step_spread, kRunSpread);
-  const Seconds time = step * static_cast<double>(plan.steps);
-  const Dollars price = plan.cluster.price() * time;
-  prediction.steps = plan.steps;
-  prediction.step_time = lognormal_interval(step, step_spread);
-  prediction.time_to_target = lognormal_interval(time, sigma);
-  prediction.price = lognormal_interval(price, sigma);
-  if (plan.deadline) {
-    prediction.p_deadline = probability_within(time.value(), sigma, plan.deadline->value());
-  }
-  if (plan.budget) {
-    prediction.p_budget = probability_within(price.value(), sigma, plan.budget->value());
-  }
-  if (plan.deadline && plan.budget) {
-    prediction.p_both = std::min(*prediction.p_deadline, *prediction.p_budget);
-  }
 }
 
 }  // namespace
@@ -127,11 +99,12 @@ Result<PredictedTransformer> predict_transformer_plan(const TransformerShape& sh
   for (const auto& [name, time] : terms) {
     prediction.terms.push_back({name, time, spread, evidence.evidence});
   }
-  add_run(plan, step.step(), spread, prediction);
+  prediction.step_time = lognormal_interval(step.step(), spread);
   prediction.memory = breakdown_of(memory);
   prediction.process_overhead = memory.framework;
   prediction.watermark = evidence.watermark;
-  prediction.assumptions = assumptions_of(shape, plan, used, evidence);
+  prediction.assumptions = assumptions_of(shape, used, evidence);
+  set_run(plan, prediction);
   result.allocated = memory.allocated();
   result.reserved = memory.reserved();
   const DeviceSpec& device = plan.cluster.instance.node.device;

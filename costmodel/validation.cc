@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/text.h"
+#include "costmodel/part_validation.h"
 #include "costmodel/training_step.h"
 #include "costmodel/transformer_memory.h"
 
@@ -90,12 +91,13 @@ Result<ValidatedRow> validated(const TrainingRow& row, StepPredictor& predictor,
 }  // namespace
 
 const std::vector<ValidationFamily>& validation_families() {
+  using Kind = ValidationFamily::Kind;
   static const std::vector<ValidationFamily> kFamilies = {
-      {"vtrain_node", "Megatron in a node of A100"},
-      {"vtrain_cluster", "Megatron on 64 A100"},
-      {"bigscience", "Megatron-DeepSpeed, up to 384 A100"},
-      {"megatron", "Megatron-LM and Megatron-Bridge, V100 to GB300"},
-      {"mosaic", "MPT with FSDP, A100 and H100"},
+      {"vtrain_node", "Megatron in a node of A100", Kind::kTransformer},
+      {"vtrain_cluster", "Megatron on 64 A100", Kind::kTransformer},
+      {"bigscience", "Megatron-DeepSpeed, up to 384 A100", Kind::kTransformer},
+      {"megatron", "Megatron-LM and Megatron-Bridge, V100 to GB300", Kind::kTransformer},
+      {"mosaic", "MPT with FSDP, A100 and H100", Kind::kTransformer},
       {"lambda", "ResNet-50 and BERT in PyTorch, 1 to 8 of 15 kinds of GPU"},
       {"nvidia_dle", "ResNet-50 and BERT in four frameworks, 1 to 1,024 V100 and A100"},
       {"sia", "ResNet and BERT in AdaptDL, 1 to 64 GPUs, step and exposed communication"},
@@ -105,6 +107,13 @@ const std::vector<ValidationFamily>& validation_families() {
       {"squad", "BERT-large fine-tuning by batch, V100, with what ran out of memory"},
       {"convnet_models", "AlexNet and GoogLeNet on a Titan X (Maxwell)"},
       {"lambda_memory", "memory of ResNet-50 and BERT on V100"},
+      {"collectives", "NCCL in a node of 2 to 8 GPUs, PCIe cards of 2017 to GB200", Kind::kPart},
+      {"deepbench_gemm", "products, Maxwell to Turing", Kind::kPart},
+      {"deepbench_conv", "convolutions and their backward passes, Maxwell to Turing", Kind::kPart},
+      {"deepbench_rnn", "LSTM and GRU, Maxwell to Turing", Kind::kPart},
+      {"gemm_measured", "products in 16 and 8 bits, A100 to B200", Kind::kPart},
+      {"neusight_ops", "operators of transformers in f32, P4 to H100 and AMD", Kind::kPart},
+      {"neusight_models", "transformers in f32 on one GPU, forward and backward", Kind::kPart},
   };
   return kFamilies;
 }
@@ -121,9 +130,12 @@ Result<ValidatedFamily> Validation::validate(const std::string& name) {
                          near ? fmt::format("did you mean {}?", *near)
                               : fmt::format("families: {}; or a .csv", fmt::join(names, " ")));
   }
-  static constexpr std::size_t kTransformerFamilies = 5;
-  if (static_cast<std::size_t>(found - families.begin()) < kTransformerFamilies) {
-    return transformers(*found);
+  if (found->kind == ValidationFamily::Kind::kTransformer) return transformers(*found);
+  if (found->kind == ValidationFamily::Kind::kPart) {
+    PLUTO_ASSIGN(auto rows, name == "collectives"       ? validate_collectives(data_folder_)
+                            : name == "neusight_models" ? validate_whole_models(data_folder_)
+                                                        : validate_operators(data_folder_, name));
+    return ValidatedFamily{*found, std::move(rows), {}};
   }
   return training_steps(*found, fmt::format("{}/measured/{}.csv", data_folder_, name));
 }

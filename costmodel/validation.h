@@ -39,6 +39,9 @@ struct ValidatedRow {
 struct ValidationFamily {
   std::string name;   ///< of its file in data/measured, or the path of a file
   std::string about;  ///< a few words
+  /// kTransformer, kTraining: whole steps. kPart: collectives, operators, models on one device; its
+  /// times are not steps and are not pooled with them.
+  enum class Kind : std::uint8_t { kTransformer, kTraining, kPart } kind = Kind::kTraining;
 };
 
 struct ValidatedFamily {

@@ -24,6 +24,10 @@ Result<void> check_runnable(const Plan& plan) {
   if (plan.data.queue != 1) {
     return not_run("data.queue", fmt::format("{}", plan.data.queue), "queue: 1");
   }
+  if (plan.evaluation.every > 0) {
+    return not_run("evaluation.every", fmt::format("{}", plan.evaluation.every),
+                   "every: 0, at the end");
+  }
   PLUTO_TRY(above_one("layout.tensor", plan.layout.tensor));
   PLUTO_TRY(above_one("layout.context", plan.layout.context));
   PLUTO_TRY(above_one("layout.pipeline", plan.layout.pipeline));

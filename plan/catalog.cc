@@ -45,6 +45,7 @@ Result<Catalog> Catalog::load(const std::string& folder) {
   PLUTO_TRY(catalog.read_links(folder + "/links.csv", intra));
   PLUTO_TRY(catalog.read_devices(folder + "/gpu_specs.csv", intra));
   PLUTO_TRY(catalog.read_accelerators(folder + "/accelerators.csv"));
+  PLUTO_ASSIGN(catalog.rentals_, RentalTable::load(folder + "/run_overheads.json"));
   PLUTO_TRY(catalog.read_prices(folder + "/cloud_prices.csv"));
   return catalog;
 }
@@ -229,6 +230,7 @@ std::optional<InstanceType> Catalog::join(const Offer& offer) const {
   instance.price_date = offer.date;
   instance.source = fmt::format("price: {}; device: {}; network: {}", offer.source, notes.source,
                                 network->source);
+  instance.rental = rentals_.terms_of(offer.name, known->device, offer.count);
   return instance;
 }
 

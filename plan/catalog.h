@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "plan/cluster.h"
+#include "plan/rental_table.h"
 
 namespace pluto {
 
@@ -16,7 +17,8 @@ namespace pluto {
 /// data/README.md describes the files.
 class Catalog {
  public:
-  /// Reads gpu_specs.csv, links.csv, accelerators.csv and cloud_prices.csv of `folder`. Errors:
+  /// Reads gpu_specs.csv, links.csv, accelerators.csv, run_overheads.json and cloud_prices.csv of
+  /// `folder`. Errors:
   /// kNotFound (folder or file), kInvalidInput with file:line.
   static Result<Catalog> load(const std::string& folder);
   /// Adds instance types of a CSV with SkyPilot's columns (InstanceType, AcceleratorName,
@@ -78,6 +80,7 @@ class Catalog {
   std::map<std::string, DeviceNotes> notes_;  ///< by device name
   std::vector<Network> networks_;
   std::vector<AcceleratorName> accelerators_;
+  RentalTable rentals_;
 };
 
 }  // namespace pluto

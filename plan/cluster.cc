@@ -124,6 +124,10 @@ Result<InstanceType> read_instance(ObjectReader& reader) {
   if (spot) instance.spot_price = DollarsPerHour(*spot);
   PLUTO_ASSIGN(instance.price_date, reader.string("price_date"));
   PLUTO_ASSIGN(instance.source, reader.string("source"));
+  if (reader.optional("rental") != nullptr) {
+    PLUTO_ASSIGN(const Value* rental, reader.object("rental"));
+    PLUTO_ASSIGN(instance.rental, rental_from_value(*rental, reader.place("rental")));
+  }
   return instance;
 }
 
@@ -161,6 +165,7 @@ Value to_value(const InstanceType& instance) {
       .set("price_usd_per_hour", instance.price.value());
   if (instance.spot_price) value.set("spot_usd_per_hour", instance.spot_price->value());
   value.set("price_date", instance.price_date).set("source", instance.source);
+  if (instance.rental) value.set("rental", to_value(*instance.rental));
   return value;
 }
 

@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "model/tensor.h"
+#include "plan/rental.h"
 
 namespace pluto {
 
@@ -66,6 +67,7 @@ struct InstanceType {
   std::optional<DollarsPerHour> spot_price;
   std::string price_date;
   std::string source;
+  std::optional<RentalTerms> rental = {};  ///< unset: a machine of one's own
   bool operator==(const InstanceType&) const = default;
 };
 

@@ -17,6 +17,9 @@ namespace {
 constexpr std::array<Word<Objective>, 3> kObjectives = {
     {{Objective::kCost, "cost"}, {Objective::kTime, "time"}, {Objective::kRisk, "risk"}}};
 
+constexpr std::array<Word<SpotUse>, 3> kSpotUses = {
+    {{SpotUse::kAuto, "auto"}, {SpotUse::kNever, "never"}, {SpotUse::kOnly, "only"}}};
+
 // Reads the section `key`, when it is there, and refuses what `read` did not ask for.
 template <class Read>
 Result<void> read_section(ObjectReader& root, std::string_view key, Read read) {
@@ -264,6 +267,17 @@ Result<void> read_cluster(ObjectReader& reader, TrainingJob& job) {
   PLUTO_ASSIGN(job.max_ranks, optional_int(reader, "max_ranks"));
   PLUTO_ASSIGN(const std::optional<double> price, reader.optional_number("local_price_per_hour"));
   if (price) job.local_price = DollarsPerHour(*price);
+  PLUTO_ASSIGN(const std::optional<std::string> spot, reader.optional_string("spot"));
+  if (spot) {
+    PLUTO_ASSIGN_AT(reader.place("spot"), job.spot, parse_spot_use(*spot));
+  }
+  return {};
+}
+
+Result<void> read_evaluation(ObjectReader& reader, TrainingJob& job) {
+  PLUTO_ASSIGN(job.evaluation.samples, reader.integer("samples"));
+  PLUTO_ASSIGN(const std::optional<std::int64_t> every, reader.optional_integer("every"));
+  job.evaluation.every = every.value_or(0);
   return {};
 }
 
@@ -290,6 +304,12 @@ Result<void> read_limits(ObjectReader& root, TrainingJob& job, double now_utc) {
 }
 
 }  // namespace
+
+const char* to_text(SpotUse use) { return word_of(kSpotUses, use); }
+
+Result<SpotUse> parse_spot_use(std::string_view text) {
+  return parse_word(kSpotUses, "use of spot nodes", text);
+}
 
 const char* to_text(Objective objective) { return word_of(kObjectives, objective); }
 
@@ -336,6 +356,7 @@ Result<TrainingJob> job_from_value(const Value& document, const std::string& sou
   PLUTO_TRY(section("learning_rate", read_learning_rate));
   PLUTO_TRY(section("sync", read_sync));
   PLUTO_TRY(section("cluster", read_cluster));
+  PLUTO_TRY(section("evaluation", read_evaluation));
   PLUTO_TRY(section("convergence", read_convergence));
   PLUTO_ASSIGN(const auto checkpoint_every, root.optional_integer("checkpoint_every"));
   job.checkpoint_every = checkpoint_every.value_or(0);

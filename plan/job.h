@@ -66,6 +66,18 @@ double learning_rate_at(const LearningRate& schedule, std::int64_t samples_seen,
 /// The schedule with every rate times `factor`: what a change of the global batch asks for.
 LearningRate scaled(LearningRate schedule, double factor);
 
+/// Measuring the model on samples that are kept apart. The bundled executor does it at the end.
+struct Evaluation {
+  std::int64_t samples = 0;  ///< each time; 0: never
+  std::int64_t every = 0;    ///< steps; 0: only at the end
+  bool operator==(const Evaluation&) const = default;
+};
+
+/// Whether a plan may run on nodes that the provider can take back.
+enum class SpotUse : std::uint8_t { kAuto, kNever, kOnly };
+const char* to_text(SpotUse use);  ///< "auto", "never", "only"
+Result<SpotUse> parse_spot_use(std::string_view text);
+
 enum class Objective : std::uint8_t { kCost, kTime, kRisk };
 const char* to_text(Objective objective);  ///< "cost", "time", "risk"
 Result<Objective> parse_objective(std::string_view text);
@@ -144,7 +156,9 @@ struct TrainingJob {
   std::optional<int> min_ranks;  ///< of a choice
   std::optional<int> max_ranks;
   std::optional<DollarsPerHour> local_price;  ///< price of one hour of "local"
-  std::int64_t checkpoint_every = 0;          ///< steps; 0: only at the end
+  SpotUse spot = SpotUse::kAuto;
+  Evaluation evaluation;
+  std::int64_t checkpoint_every = 0;  ///< steps; 0: only at the end
   std::uint64_t seed = 1;
 };
 

@@ -339,6 +339,16 @@ Verdict check_learning_rate(const LearningRate& rate, const std::string& path) {
   return std::nullopt;
 }
 
+Verdict check_evaluation(const Evaluation& evaluation, const std::string& path) {
+  PLUTO_REFUSE(must_not_be_negative(path + ".samples", static_cast<double>(evaluation.samples),
+                                    "for example samples: 10000"));
+  PLUTO_REFUSE(must_not_be_negative(path + ".every", static_cast<double>(evaluation.every),
+                                    "steps; 0 is only at the end"));
+  if (evaluation.every == 0 || evaluation.samples > 0) return std::nullopt;
+  return Finding{path + ".samples", "is 0, so nothing would be evaluated",
+                 "say how many samples, for example samples: 10000"};
+}
+
 Verdict check_confidence(double confidence, const std::string& path) {
   if (confidence >= 0.5 && confidence <= 0.999) return std::nullopt;
   return Finding{path, fmt::format("must be between 0.5 and 0.999, is {}", confidence),
@@ -365,6 +375,7 @@ Verdict check_job(const TrainingJob& job) {
   PLUTO_REFUSE(check_cluster(job));
   PLUTO_REFUSE(must_not_be_negative("checkpoint_every", static_cast<double>(job.checkpoint_every),
                                     "for example checkpoint_every: 1000"));
+  PLUTO_REFUSE(check_evaluation(job.evaluation, "evaluation"));
   return check_seed(job.seed, "seed");
 }
 

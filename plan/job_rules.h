@@ -10,6 +10,7 @@ namespace pluto {
 Verdict check_data(const DataChoice& data, const std::string& path);
 Verdict check_optimizer(const OptimizerAttrs& optimizer, const std::string& path);
 Verdict check_learning_rate(const LearningRate& rate, const std::string& path);
+Verdict check_evaluation(const Evaluation& evaluation, const std::string& path);
 Verdict check_confidence(double confidence, const std::string& path);
 Verdict check_seed(std::uint64_t seed, const std::string& path);
 /// The whole job, in the order of its keys.

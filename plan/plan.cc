@@ -253,6 +253,22 @@ Verdict check_backend(const Plan& plan) {
   return at_least_one("threads_per_rank", plan.threads_per_rank);
 }
 
+Verdict check_spot(const Plan& plan) {
+  if (!plan.on_demand_after) return std::nullopt;
+  if (plan.cluster.market != Market::kSpot) {
+    return Finding{"on_demand_after", "is for plans on spot nodes",
+                   "remove it, or write cluster.market: spot"};
+  }
+  if (!plan.deadline) {
+    return Finding{"on_demand_after", "is a fraction of a deadline, and there is none",
+                   "remove it, or give deadline_s"};
+  }
+  if (*plan.on_demand_after > 0 && *plan.on_demand_after < 1) return std::nullopt;
+  return Finding{"on_demand_after",
+                 fmt::format("must be between 0 and 1, is {}", *plan.on_demand_after),
+                 "a fraction of the deadline, for example 0.75"};
+}
+
 }  // namespace
 
 Verdict check_plan(const Plan& plan) {
@@ -269,9 +285,11 @@ Verdict check_plan(const Plan& plan) {
   PLUTO_REFUSE(check_buckets(plan));
   PLUTO_REFUSE(
       must_not_be_negative("checkpoint_every", static_cast<double>(plan.checkpoint_every), {}));
+  PLUTO_REFUSE(check_evaluation(plan.evaluation, "evaluation"));
   PLUTO_REFUSE(check_seed(plan.seed, "seed"));
   if (plan.budget) PLUTO_REFUSE(must_be_positive("budget_usd", plan.budget->value(), {}));
   if (plan.deadline) PLUTO_REFUSE(must_be_positive("deadline_s", plan.deadline->value(), {}));
+  PLUTO_REFUSE(check_spot(plan));
   return check_confidence(plan.confidence, "confidence");
 }
 

@@ -63,6 +63,10 @@ struct Plan {
   /// does not wait for the others (Peng et al. 2019).
   bool priority = false;
   std::int64_t checkpoint_every = 0;  ///< steps between checkpoints; 0: only at the end
+  Evaluation evaluation;
+  /// On spot nodes: the fraction of the deadline after which a run that is not done moves to
+  /// on-demand nodes and stays there. Unset: never.
+  std::optional<double> on_demand_after;
   std::uint64_t seed = 1;
   std::optional<Dollars> budget;  ///< guards of the run
   std::optional<Seconds> deadline;

@@ -150,6 +150,12 @@ Result<void> read_convergence(ObjectReader& reader, Convergence& convergence) {
   return {};
 }
 
+Result<void> read_evaluation(ObjectReader& reader, Evaluation& evaluation) {
+  PLUTO_ASSIGN(evaluation.samples, reader.integer("samples"));
+  PLUTO_ASSIGN(evaluation.every, reader.integer("every"));
+  return {};
+}
+
 Result<void> read_rate(ObjectReader& reader, LearningRate& rate) {
   PLUTO_ASSIGN(rate.peak, reader.number("peak"));
   PLUTO_ASSIGN(const std::string schedule, reader.string("schedule"));
@@ -211,6 +217,10 @@ Result<void> read_plan(ObjectReader& root, Plan& plan) {
   PLUTO_TRY(read_synchronization(root, plan));
   PLUTO_ASSIGN(const auto checkpoint_every, root.optional_integer("checkpoint_every"));
   plan.checkpoint_every = checkpoint_every.value_or(0);
+  if (root.optional("evaluation") != nullptr) {
+    PLUTO_TRY(member("evaluation", read_evaluation, plan.evaluation));
+  }
+  PLUTO_ASSIGN(plan.on_demand_after, root.optional_number("on_demand_after"));
   PLUTO_ASSIGN(const std::int64_t seed, root.integer("seed"));
   if (seed < 0) return root.error("seed", "must not be negative");
   plan.seed = static_cast<std::uint64_t>(seed);
@@ -248,6 +258,12 @@ std::string to_json(const Plan& plan) {
       .set("fuse", plan.fuse);
   set_synchronization(value, plan);
   if (plan.checkpoint_every > 0) value.set("checkpoint_every", plan.checkpoint_every);
+  if (plan.evaluation != Evaluation{}) {
+    Value evaluation = Value::object();
+    evaluation.set("samples", plan.evaluation.samples).set("every", plan.evaluation.every);
+    value.set("evaluation", std::move(evaluation));
+  }
+  set_if(value, "on_demand_after", plan.on_demand_after);
   value.set("seed", static_cast<std::int64_t>(plan.seed));
   if (plan.budget) value.set("budget_usd", plan.budget->value());
   if (plan.deadline) value.set("deadline_s", plan.deadline->value());

@@ -29,6 +29,20 @@ Value terms_value(const std::vector<Term>& terms) {
   return list;
 }
 
+Value run_terms_value(const std::vector<RunTerm>& terms) {
+  Value list = Value::array();
+  for (const RunTerm& term : terms) {
+    Value value = Value::object();
+    value.set("name", term.name)
+        .set("time_s", term.time.value())
+        .set("price_usd", term.price.value())
+        .set("relative_spread", term.relative_spread)
+        .set("evidence", to_text(term.evidence));
+    list.push_back(std::move(value));
+  }
+  return list;
+}
+
 // One list for both directions.
 template <class Memory, class Visit>
 void visit_memory(Memory& memory, Visit visit) {
@@ -70,6 +84,28 @@ Result<void> read_terms(ObjectReader& root, std::vector<Term>& terms) {
     Term term;
     PLUTO_ASSIGN(term.name, reader.string("name"));
     PLUTO_ASSIGN(term.time, read_seconds(reader, "time_s"));
+    PLUTO_ASSIGN(term.relative_spread, reader.number("relative_spread"));
+    PLUTO_ASSIGN(const std::string evidence, reader.string("evidence"));
+    PLUTO_ASSIGN_AT(reader.place("evidence"), term.evidence, parse_evidence(evidence));
+    PLUTO_TRY(reader.finish());
+    terms.push_back(std::move(term));
+  }
+  return {};
+}
+
+Result<void> read_run_terms(ObjectReader& root, std::vector<RunTerm>& terms) {
+  if (root.optional("run_terms") == nullptr) return {};
+  PLUTO_ASSIGN(const Value::Array* list, root.array("run_terms"));
+  for (const Value& entry : *list) {
+    PLUTO_ASSIGN(
+        ObjectReader reader,
+        ObjectReader::open(entry, fmt::format("{}[{}]", root.place("run_terms"), terms.size())));
+    RunTerm term;
+    PLUTO_ASSIGN(term.name, reader.string("name"));
+    PLUTO_ASSIGN(const double time, reader.number("time_s"));
+    PLUTO_ASSIGN(const double price, reader.number("price_usd"));
+    term.time = Seconds(time);
+    term.price = Dollars(price);
     PLUTO_ASSIGN(term.relative_spread, reader.number("relative_spread"));
     PLUTO_ASSIGN(const std::string evidence, reader.string("evidence"));
     PLUTO_ASSIGN_AT(reader.place("evidence"), term.evidence, parse_evidence(evidence));
@@ -122,6 +158,9 @@ Value to_value(const Prediction& prediction) {
       .set("steps", prediction.steps)
       .set("time_s", interval_value(prediction.time_to_target))
       .set("price_usd", interval_value(prediction.price));
+  if (!prediction.run_terms.empty()) {
+    value.set("run_terms", run_terms_value(prediction.run_terms));
+  }
   set_if(value, "p_deadline", prediction.p_deadline);
   set_if(value, "p_budget", prediction.p_budget);
   set_if(value, "p_both", prediction.p_both);
@@ -139,6 +178,7 @@ Result<Prediction> prediction_from_value(const Value& value, const std::string& 
   PLUTO_ASSIGN(prediction.steps, root.integer("steps"));
   PLUTO_TRY(read_interval(root, "time_s", prediction.time_to_target));
   PLUTO_TRY(read_interval(root, "price_usd", prediction.price));
+  PLUTO_TRY(read_run_terms(root, prediction.run_terms));
   PLUTO_ASSIGN(prediction.p_deadline, read_probability(root, "p_deadline"));
   PLUTO_ASSIGN(prediction.p_budget, read_probability(root, "p_budget"));
   PLUTO_ASSIGN(prediction.p_both, read_probability(root, "p_both"));

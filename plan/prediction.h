@@ -24,10 +24,22 @@ struct Interval {
 /// at least 5 % of it.
 struct Term {
   /// Simulated: "compute", "exposed_comm", "exposed_input", "update"; with pipeline stages
-  /// "bubble", with priced checkpoints "checkpoint". Closed form of transformers: "compute",
-  /// "tensor_comm", "pipeline_comm", "data_comm", "bubble", "update", "fixed".
+  /// "bubble". Closed form of transformers: "compute", "tensor_comm", "pipeline_comm",
+  /// "data_comm", "bubble", "update", "fixed".
   std::string name;
   Seconds time;
+  double relative_spread = 0;
+  Evidence evidence = Evidence::kAssumed;
+};
+
+/// One part of the run. Times add up to time_to_target.p50, prices to price.p50.
+struct RunTerm {
+  /// "training"; of rented nodes "start_up", "billing" (what rounding adds), "storage" (of
+  /// checkpoints); "evaluation" and "checkpoint" where the plan has them; on spot nodes
+  /// "interruptions", which has what restarts, lost work and a move to on-demand nodes add.
+  std::string name;
+  Seconds time;
+  Dollars price;
   double relative_spread = 0;
   Evidence evidence = Evidence::kAssumed;
 };
@@ -40,6 +52,7 @@ struct Prediction {
   std::int64_t steps = 0;
   Interval<Seconds> time_to_target;
   Interval<Dollars> price;
+  std::vector<RunTerm> run_terms;  ///< empty in predictions made before there were any
   std::optional<double> p_deadline, p_budget, p_both;  ///< unset when the job has no such limit
   std::int64_t watermark = 0;  ///< last measurement id the costs came from; 0: none
   std::vector<std::string> assumptions;

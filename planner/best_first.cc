@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "planner/market_choice.h"
 #include "planner/ranking.h"
 
 namespace pluto {
@@ -91,6 +92,7 @@ class Search {
   Result<void> price(Item& item) {
     PLUTO_ASSIGN(auto best, space_.best(item.cell, stop_));
     item.done = true;
+    if (best) best = on_best_market(job_, *best);
     if (!best) return {};
     const bool in_time = meets_deadline(job_, best->prediction);
     const bool in_budget = meets_budget(job_, best->prediction);

@@ -38,6 +38,7 @@ Score score_of(const TrainingJob& job, const Prediction& prediction) {
 }
 
 double probability_of(const Prediction& prediction) {
+  if (prediction.p_both) return *prediction.p_both;
   return std::min(prediction.p_deadline.value_or(1), prediction.p_budget.value_or(1));
 }
 
@@ -53,6 +54,10 @@ double quantile_factor(const TrainingJob& job, const Prediction& prediction) {
   return std::exp(normal_quantile(job.confidence) * sigma_of(prediction));
 }
 
+double price_quantile_factor(const TrainingJob& job, const Prediction& prediction) {
+  return std::exp(normal_quantile(job.confidence) * price_sigma_of(prediction));
+}
+
 bool fits_memory(const Plan& plan, const Prediction& prediction) {
   return prediction.memory.total() + prediction.process_overhead <=
          plan.cluster.instance.node.device.memory;
@@ -66,7 +71,8 @@ double overrun(const TrainingJob& job, const Prediction& prediction) {
         most, log_ratio(prediction.time_to_target.p50.value() * factor, job.deadline->value()));
   }
   if (job.budget) {
-    most = std::max(most, log_ratio(prediction.price.p50.value() * factor, job.budget->value()));
+    const double dearest = prediction.price.p50.value() * price_quantile_factor(job, prediction);
+    most = std::max(most, log_ratio(dearest, job.budget->value()));
   }
   return most;
 }
@@ -90,7 +96,7 @@ NearestMisses nearest_misses(const TrainingJob& job, const std::vector<RankedPla
     if (!fits_memory(plan.plan, plan.prediction)) continue;
     if (job.budget && meets_deadline(job, plan.prediction)) {
       keep(nearest.by_budget, plan, [&](const RankedPlan& one) {
-        return one.prediction.price.p50.value() * quantile_factor(job, one.prediction);
+        return one.prediction.price.p50.value() * price_quantile_factor(job, one.prediction);
       });
     }
     if (job.deadline && meets_budget(job, plan.prediction)) {

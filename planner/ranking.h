@@ -16,13 +16,15 @@ using Score = std::array<double, 3>;
 Score score_of(const TrainingJob& job, Seconds time, Dollars price, double probability);
 Score score_of(const TrainingJob& job, const Prediction& prediction);
 
-/// Probability of meeting every limit the job has; 1 without limits.
+/// Probability of meeting every limit the job has together; 1 without limits.
 double probability_of(const Prediction& prediction);
 /// Deadline and budget at the job's confidence. A limit the job does not have is met.
 bool meets_deadline(const TrainingJob& job, const Prediction& prediction);
 bool meets_budget(const TrainingJob& job, const Prediction& prediction);
-/// What the job's confidence makes of a median: quantile / median, the same of time and of price.
+/// What the job's confidence makes of the median of the time: quantile / median.
 double quantile_factor(const TrainingJob& job, const Prediction& prediction);
+/// Likewise of the price: on spot nodes the two differ.
+double price_quantile_factor(const TrainingJob& job, const Prediction& prediction);
 /// Memory plan and process overhead within the device's memory.
 bool fits_memory(const Plan& plan, const Prediction& prediction);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "planner/market_choice.h"
 #include "planner/ranking.h"
 #include "planner/sync_choice.h"
 #include "planner/variants.h"
@@ -65,9 +66,9 @@ Result<std::optional<CellBound>> SimulatedSpace::bound(std::size_t cell) {
   std::optional<CellBound> least;
   auto& shares = shares_[cell];
   std::optional<Share> lightest;  // of those that do not fit
-  const auto lower_to = [&least](const Plan& plan, Seconds step) {
+  const auto lower_to = [&](const Plan& plan, Seconds step) {
     const Seconds time = step * static_cast<double>(plan.steps);
-    if (!least || time < least->time) least = {time, plan.cluster.price() * time};
+    if (!least || time < least->time) least = {time, least_price(job_, plan.cluster) * time};
   };
   for (const auto micro_batch : space_.placements[cell].micro_batches) {
     const Plan plan = plan_of_share(cell, micro_batch);

@@ -181,6 +181,7 @@ Plan plan_of(const TrainingJob& job, const ModelGraph& model, std::int64_t datas
   plan.precision = job.precision;
   plan.attention = job.attention;
   plan.checkpoint_every = job.checkpoint_every;
+  plan.evaluation = job.evaluation;
   plan.seed = job.seed;
   plan.budget = job.budget;
   plan.deadline = job.deadline;

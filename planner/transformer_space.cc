@@ -11,6 +11,7 @@
 #include "costmodel/transformer_layer_factor.h"
 #include "costmodel/transformer_memory.h"
 #include "costmodel/transformer_predictor.h"
+#include "planner/market_choice.h"
 #include "planner/sync_choice.h"
 #include "planner/transformer_fit.h"
 
@@ -283,7 +284,7 @@ Result<std::optional<CellBound>> TransformerSpace::bound(std::size_t index) {
   }
   const Seconds step(first->device_seconds * static_cast<double>(batch.global_batch) / cell.ranks);
   const Seconds time = step * static_cast<double>(batch.steps);
-  return std::optional(CellBound{time, cluster_of(cell).price() * time});
+  return std::optional(CellBound{time, least_price(job_, cluster_of(cell)) * time});
 }
 
 Result<RankedPlan> TransformerSpace::ranked(const Cell& cell, const TransformerPlan& used) const {

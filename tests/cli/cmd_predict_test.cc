@@ -76,9 +76,52 @@ TEST_F(PredictTest, Gpt3OnFourThousandGpusIsWhatTheClosedFormSays) {
   EXPECT_GT(at(plan, "mfu").as_number(), 0.25);
   EXPECT_LT(at(plan, "mfu").as_number(), 0.65);
   EXPECT_TRUE(at(document, "fits").as_bool());
-  const double hours = at(at(prediction, "time_s"), "p50").as_number() / 3600;
-  EXPECT_NEAR(at(at(prediction, "price_usd"), "p50").as_number(),
-              hours * 512 * instance.price.value(), 1);
+  const Value::Array& run = at(prediction, "run_terms").as_array();
+  ASSERT_EQ(run.size(), 5U);
+  EXPECT_EQ(at(run[0], "name").as_string(), "training");
+  const double hours = 1000 * step->step().value() / 3600;
+  EXPECT_NEAR(at(run[0], "price_usd").as_number(), hours * 512 * instance.price.value(), 1e-3);
+  double price = 0;
+  for (const Value& term : run) price += at(term, "price_usd").as_number();
+  EXPECT_NEAR(at(at(prediction, "price_usd"), "p50").as_number(), price, 1e-6 * price);
+}
+
+constexpr const char* kLenet =
+    "model: {name: lenet}\ndata: {source: synthetic, samples: 512}\ntarget: {steps: 100000}\n"
+    "batch: {global: 64}\ncluster: {instances: [\"aws:p3.2xlarge\"], ranks: 1}\n";
+
+TEST_F(PredictTest, SpotNodesCostLessAndAreTakenBack) {
+  write("lenet.yaml", kLenet);
+  const Value stays = run_json({"predict", "lenet.yaml"});
+  const Value spot = run_json({"predict", "lenet.yaml", "--spot", "only"});
+  const auto price = [](const Value& document) {
+    return at(at(at(at(document, "plan"), "prediction"), "price_usd"), "p50").as_number();
+  };
+  EXPECT_EQ(at(at(stays, "plan"), "market").as_string(), "on_demand");
+  EXPECT_EQ(at(at(spot, "plan"), "market").as_string(), "spot");
+  EXPECT_GT(at(at(spot, "plan"), "checkpoint_every").as_integer(), 0);
+  EXPECT_LT(price(spot), price(stays));
+  const testing::CommandResult said = run({"predict", "lenet.yaml", "--set", "spot=only"});
+  for (const char* what : {"aws:p3.2xlarge spot", "interruptions", "start_up", "to the target",
+                           "a node is taken back every", "on spot cost"}) {
+    EXPECT_THAT(said.out, HasSubstr(what));
+  }
+}
+
+TEST_F(PredictTest, OwnPricesAreOfferedBesideTheCatalogs) {
+  write("lenet.yaml", kLenet);
+  write("own.csv",
+        "InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,Price,Region,SpotPrice\n"
+        "big,V100,1,8,61,2.5,here,\n");
+  const testing::CommandResult said = run({"predict", "lenet.yaml", "--prices", "own.csv",
+                                           "--provider", "mine", "--set", "instance=mine:big"});
+  EXPECT_EQ(said.exit, 0) << said.err;
+  EXPECT_THAT(said.out, HasSubstr("the price $2.50 an hour of 1 node of mine:big"));
+  const testing::CommandResult spot =
+      run({"predict", "lenet.yaml", "--prices", "own.csv", "--provider", "mine", "--set",
+           "instance=mine:big", "--spot", "only"});
+  EXPECT_NE(spot.exit, 0);
+  EXPECT_THAT(spot.err, HasSubstr("mine:big is not known to be offered on spot"));
 }
 
 TEST_F(PredictTest, APlanThatDoesNotFitNamesTheNearestThatDoes) {

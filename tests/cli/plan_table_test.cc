@@ -23,6 +23,27 @@ RankedPlan example() {
   return ranked;
 }
 
+TEST(PlanTableTest, PlacesNameTheirMarket) {
+  Plan plan = example().plan;
+  EXPECT_EQ(place_text(plan), "local");
+  plan.cluster.market = Market::kSpot;
+  EXPECT_EQ(place_text(plan), "local spot");
+  plan.on_demand_after = 0.7;
+  EXPECT_EQ(place_text(plan), "local spot to 70 %");
+}
+
+TEST(PlanTableTest, TheRunEndsWithItsSums) {
+  Prediction prediction = example().prediction;
+  prediction.run_terms = {{"training", Seconds(90), Dollars(2), 0.1, Evidence::kMeasured}};
+  prediction.time_to_target = {Seconds(80), Seconds(90), Seconds(110)};
+  prediction.price = {Dollars(1), Dollars(2), Dollars(3)};
+  const auto rows = run_rows(prediction);
+  ASSERT_EQ(rows.size(), 3U);
+  EXPECT_EQ(rows[1][2], "$2.00");
+  EXPECT_EQ(rows[2][0], "to the target");
+  for (const auto& row : rows) EXPECT_EQ(row.size(), rows[0].size());
+}
+
 TEST(PlanTableTest, SyncCountsParametersAndBucketsPerMethod) {
   EXPECT_EQ(sync_summary(example().plan), "allreduce(2p/2b)+sfb(2p/1b)");
   EXPECT_EQ(sync_summary(Plan{}), "none");

@@ -20,6 +20,8 @@ TEST(ApplySettingTest, SetsWhatItNames) {
             (std::vector<SyncMethod>{SyncMethod::kAllReduce, SyncMethod::kSufficientFactor}));
   EXPECT_EQ(job.instances, std::vector<std::string>{"aws:p3.2xlarge"});
   EXPECT_EQ(job.learning_rate.peak, 0.25);
+  ASSERT_TRUE(apply_setting(job, "spot=never").ok());
+  EXPECT_EQ(job.spot, SpotUse::kNever);
 }
 
 TEST(ApplySettingTest, SetsStrategies) {
@@ -89,6 +91,7 @@ TEST(ApplySettingTest, RefusesWhatItCannotRead) {
                           "sync=gossip",
                           "learning_rate=0",
                           "learning_rate=fast",
+                          "spot=sometimes",
                           "colour=red",
                           "tensor=0",
                           "shard=4",

@@ -10,6 +10,7 @@
 namespace pluto {
 namespace {
 
+constexpr double kHost = 50e9;
 const std::string kData = std::string(PLUTO_SOURCE_DIR) + "/data";
 
 class FrameworkSourceTest : public ::testing::Test {
@@ -47,6 +48,7 @@ class FrameworkSourceTest : public ::testing::Test {
   double pushed(StepSync sync, int ranks, int nodes) {
     FrameworkRun run;
     run.sync = sync;
+    run.host_bandwidth = BytesPerSecond(kHost);
     cluster.nodes = nodes;
     return FrameworkSource(*source, run)
         .collective({CollectiveKind::kReduceScatter, Bytes(100'000'000), ranks, 1}, cluster)
@@ -95,11 +97,9 @@ TEST_F(FrameworkSourceTest, AnUpdateStaysInSinglePrecisionAndCastsItsParameter) 
 TEST_F(FrameworkSourceTest, AHostServesItsCardsFromItsMemory) {
   // Two cards are bound by their links, eight by the sums in memory.
   EXPECT_NEAR(pushed(StepSync::kServerCpu, 2, 1), 1e-5 + 1e8 / 10e9, 1e-9);
-  EXPECT_NEAR(pushed(StepSync::kServerCpu, 8, 1), 1e-5 + 8e8 / FrameworkSource::kHostBandwidth,
-              1e-9);
+  EXPECT_NEAR(pushed(StepSync::kServerCpu, 8, 1), 1e-5 + 8e8 / kHost, 1e-9);
   // Two hosts exchange half of it each.
-  EXPECT_NEAR(pushed(StepSync::kServerHosts, 16, 2),
-              1e-5 + 8e8 / FrameworkSource::kHostBandwidth + 3e-5 + 0.5e8 / 1e9, 1e-9);
+  EXPECT_NEAR(pushed(StepSync::kServerHosts, 16, 2), 1e-5 + 8e8 / kHost + 3e-5 + 0.5e8 / 1e9, 1e-9);
 }
 
 TEST_F(FrameworkSourceTest, InterleavedRanksShareTheNetwork) {
@@ -110,6 +110,32 @@ TEST_F(FrameworkSourceTest, InterleavedRanksShareTheNetwork) {
   run.interleaved = true;
   const double mixed = FrameworkSource(*source, run).collective(call, cluster).time.value();
   EXPECT_GT(mixed, 4 * in_order);
+}
+
+TEST_F(FrameworkSourceTest, WhatADeviceLosesWhileItWaitsForItsHostCostsNothing) {
+  const CollectiveCall call{CollectiveKind::kAllReduce, Bytes(100'000'000), 8, 8};
+  FrameworkRun run;
+  const double share = FrameworkSource(*source, run).collective(call, cluster).cpu_share;
+  EXPECT_GT(share, 0.1);
+  run.slower = 1.1;
+  EXPECT_NEAR(FrameworkSource(*source, run).collective(call, cluster).cpu_share,
+              1 - 1.1 * (1 - share), 1e-12);
+  run.slower = 2;
+  EXPECT_EQ(FrameworkSource(*source, run).collective(call, cluster).cpu_share, 0);
+}
+
+TEST_F(FrameworkSourceTest, CopiesToTheHostHardlySlowTheDevice) {
+  const auto table = load_interference(kData + "/interference.json");
+  ASSERT_TRUE(table.ok());
+  FrameworkRun run;
+  run.sync = StepSync::kServerCpu;
+  run.host_bandwidth = BytesPerSecond(kHost);
+  const CollectiveCall push{CollectiveKind::kReduceScatter, Bytes(100'000'000), 8, 1};
+  EXPECT_EQ(FrameworkSource(*source, run).collective(push, cluster).cpu_share, 0);
+  run.interference = &*table;
+  const CollectiveCost cost = FrameworkSource(*source, run).collective(push, cluster);
+  EXPECT_GT(cost.cpu_share, 0);
+  EXPECT_LT(cost.cpu_share, 0.02);
 }
 
 TEST_F(FrameworkSourceTest, EagerAttentionMovesHeadsAndScores) {

@@ -16,8 +16,9 @@ using ::testing::HasSubstr;
 Result<FrameworkTable> load_one(const std::string& fields, const std::string& generation = "") {
   const testing::TemporaryFolder folder;
   return load_frameworks(folder.write(
-      "frameworks.json", R"({"schema": 1, "about": "test", "frameworks": {"one": {)" + fields +
-                             R"("source": "test"}}, "generations": {)" + generation + "}}"));
+      "frameworks.json",
+      R"({"schema": 1, "about": "test", "host_sums": {"GBps": 50, "source": "test"}, "frameworks": {"one": {)" +
+          fields + R"("source": "test"}}, "generations": {)" + generation + "}}"));
 }
 
 TEST(Frameworks, TheShippedTableNamesItsSourcesAndHasSpreads) {

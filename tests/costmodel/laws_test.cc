@@ -198,16 +198,38 @@ double all_ranks(const LoweredPlan& lowered, const std::vector<TaskCost>& tasks)
   return last;
 }
 
+/// Streams that run at once do not slow each other.
+class Undisturbed : public CostSource {
+ public:
+  OpCost op(const OpSignature& signature, const DeviceSpec& device, int busy) const override {
+    return roofline().op(signature, device, busy);
+  }
+  CollectiveCost collective(const CollectiveCall& call, const ClusterSpec& cluster) const override {
+    const CollectiveCost cost = roofline().collective(call, cluster);
+    return {cost.time, cost.relative_spread, cost.evidence};
+  }
+  OpCost input_sample(const std::string& source, Bytes bytes) const override {
+    return roofline().input_sample(source, bytes);
+  }
+  std::optional<Bytes> process_overhead() const override { return roofline().process_overhead(); }
+  std::int64_t watermark() const override { return 0; }
+};
+
+// What streams cost each other is real, and bounded by their running one after the other.
+RC_GTEST_PROP(Laws, StreamsThatRunAtOnceOnlyLose, ()) {
+  const Drawn one = drawn();
+  RC_ASSERT(step_of(one, one.plan, Undisturbed()) <= step_of(one, one.plan) * kHair);
+}
+
 // Equal ranks are one role: simulating one of them is simulating all.
 RC_GTEST_PROP(Laws, OneRankStandsForAllOfItsGroup, ()) {
   Drawn one = drawn();
   RC_PRE(one.plan.layout.pipeline == 1);
-  one.plan.cluster.instance.node.intra.cpu_share = 0;
+  const Undisturbed costs;
   const LoweredPlan lowered = lower(one.model, one.plan).value();
-  auto tasks = cost_tasks(lowered, one.plan.cluster, one.plan.data, roofline());
-  for (TaskCost& task : tasks) RC_PRE(task.timed.cpu_share == 0);
+  const auto tasks = cost_tasks(lowered, one.plan.cluster, one.plan.data, costs);
   const double collapsed =
-      simulate(lowered, one.plan.cluster, one.plan.data, roofline()).value().makespan.value();
+      simulate(lowered, one.plan.cluster, one.plan.data, costs).value().makespan.value();
   RC_ASSERT(std::abs(all_ranks(lowered, tasks) / collapsed - 1) < 1e-9);
 }
 

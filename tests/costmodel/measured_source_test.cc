@@ -178,6 +178,25 @@ TEST_F(MeasuredSource, CollectivesOfThisDeviceAreMeasuredAndOthersAreNot) {
   EXPECT_EQ(source->collective(call, cluster).time.value(), 0.5);
 }
 
+// What the profiler saw is the processor time of a thread: the device of processors, not a GPU.
+TEST_F(MeasuredSource, AMeasuredShareOfTheProcessorIsNoShareOfAGpu) {
+  add(CollectiveMeasurement{CollectiveKind::kAllReduce, Bytes(1 << 20), 4, "mpi",
+                            Timing{Seconds(1e-3), 0.01, 30}, 0.9});
+  fallback.cpu_share = 0.2;
+  const CollectiveCall call{CollectiveKind::kAllReduce, Bytes(1 << 20), 4, 4};
+  const auto share = [&](DeviceKind kind) {
+    device.kind = kind;
+    ClusterSpec cluster = test_cluster(4, 1);
+    cluster.instance.node.device = device;
+    const auto cost = make_measured_source(points, device, fallback)->collective(call, cluster);
+    EXPECT_EQ(cost.time.value(), 1e-3);
+    EXPECT_EQ(cost.evidence, Evidence::kMeasured);
+    return cost.cpu_share;
+  };
+  EXPECT_EQ(share(DeviceKind::kGpu), 0.2);
+  EXPECT_EQ(share(DeviceKind::kCpu), 0.9);
+}
+
 TEST_F(MeasuredSource, ReadingScalesWithTheBytesOfASample) {
   add(InputMeasurement{"fashion-mnist", Bytes(1000), Timing{Seconds(1e-6), 0.1, 9}});
   add(InputMeasurement{"fashion-mnist", Bytes(1000), Timing{Seconds(2e-6), 0.1, 9}});

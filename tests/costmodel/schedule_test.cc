@@ -18,6 +18,13 @@ struct Program {
     predecessors.push_back(std::move(ids));
     tasks.push_back({resource, Seconds(seconds), share, {}});
   }
+  /// Of every network task.
+  void slow(double beside_compute, double beside_other) {
+    for (auto& task : tasks) {
+      task.beside_compute = beside_compute;
+      task.beside_other = beside_other;
+    }
+  }
   std::span<const TimedTask> view() {
     for (std::size_t i = 0; i < tasks.size(); ++i) tasks[i].predecessors = predecessors[i];
     return tasks;
@@ -88,10 +95,52 @@ TEST(Schedule, AFullShareDoesNotStopComputeForEver) {
   EXPECT_DOUBLE_EQ(schedule(program.view()).end[1].value(), 10 + 0.5);
 }
 
+TEST(Schedule, ACollectiveSlowsDownBesideComputeToo) {
+  Program program;
+  program.add(Resource::kCompute, 4);
+  program.add(Resource::kNetwork, 2, {}, 0.25);
+  program.slow(0.5, 1);
+  // Until 4 the message goes at half its pace and compute does 3.
+  const auto run = schedule(program.view());
+  EXPECT_DOUBLE_EQ(run.end[1].value(), 4);
+  EXPECT_DOUBLE_EQ(run.makespan.value(), 5);
+  EXPECT_DOUBLE_EQ(run.slowed.value(), 1);
+}
+
+TEST(Schedule, DirectionsSlowEachOther) {
+  Program program;
+  program.add(Resource::kNetwork, 2);
+  program.add(Resource::kNetwork, 2);
+  program.tasks[0].direction = Direction::kUp;
+  program.tasks[1].direction = Direction::kDown;
+  program.slow(1, 0.8);
+  EXPECT_DOUBLE_EQ(schedule(program.view()).makespan.value(), 2.5);
+}
+
+TEST(Schedule, RunningAtOnceIsNoWorseThanOneAfterTheOther) {
+  Program program;
+  program.add(Resource::kCompute, 1);
+  program.add(Resource::kNetwork, 1, {}, 0.95);
+  program.slow(0.01, 1);
+  EXPECT_DOUBLE_EQ(schedule(program.view()).makespan.value(), 2);
+}
+
+/// Some messages go one way only.
+void split_directions(Program& program, std::mt19937& random) {
+  for (auto& task : program.tasks) {
+    const auto way = random() % 3;
+    if (task.resource != Resource::kNetwork || way == 0) continue;
+    task.direction = way == 1 ? Direction::kUp : Direction::kDown;
+  }
+}
+
 TEST(Schedule, LiesBetweenTheCriticalPathAndTheSumOfAllTasks) {
   std::mt19937 random(7);
+  std::uniform_real_distribution<double> rate(0.01, 1);
   for (int round = 0; round < 2000; ++round) {
     auto program = random_program(random, true);
+    program.slow(rate(random), rate(random));
+    if (round % 2 == 0) split_directions(program, random);
     double sum = 0;
     for (const auto& task : program.tasks) sum += task.duration.value();
     const auto run = schedule(program.view());
@@ -125,6 +174,24 @@ TEST(Schedule, RespectsPredecessorsAndQueues) {
       free = run.end[i].value();
       EXPECT_GE((run.end[i] - run.start[i]).value(), program.tasks[i].duration.value() - 1e-9);
     }
+  }
+}
+
+// With one pair of factors for all messages, as a device has them.
+TEST(Schedule, ShorterTasksNeverEndLaterWhereStreamsSlowEachOther) {
+  std::mt19937 random(12);
+  std::uniform_real_distribution<double> uniform(0, 1);
+  for (int round = 0; round < 20000; ++round) {
+    auto program = random_program(random, false);
+    const double share = 0.6 * uniform(random);
+    program.slow(1 - 0.6 * uniform(random), 1);
+    for (auto& task : program.tasks) task.cpu_share = share;
+    const double before = schedule(program.view()).makespan.value();
+    const auto resource = round % 2 == 0 ? Resource::kCompute : Resource::kNetwork;
+    for (auto& task : program.tasks) {
+      if (task.resource == resource) task.duration = task.duration * uniform(random);
+    }
+    EXPECT_LE(schedule(program.view()).makespan.value(), before + 1e-9) << "round " << round;
   }
 }
 

@@ -103,6 +103,33 @@ TEST_F(TwoLayers, AreSlowedByWhatCommunicationTakesFromTheProcessor) {
   EXPECT_NEAR(step.makespan.value(), 15.55, 1e-12);
 }
 
+/// Collectives whose sharing is known less well than their time.
+class SharedCosts : public TableCosts {
+ public:
+  CollectiveCost collective(const CollectiveCall& call, const ClusterSpec& cluster) const override {
+    CollectiveCost cost = TableCosts::collective(call, cluster);
+    cost.beside_compute = 0.8;
+    cost.sharing_spread = 0.45;
+    cost.sharing_evidence = Evidence::kAssumed;
+    return cost;
+  }
+};
+
+TEST_F(TwoLayers, SlowDownBothSidesAndAreAsSureAsTheirSharing) {
+  SharedCosts shared;
+  shared.op_seconds = costs.op_seconds;
+  shared.collective_seconds = [](const CollectiveCall&, const ClusterSpec&) { return 4.0; };
+  shared.cpu_share = 0.4;
+  const auto plan = plan_for(model, 2, per_layer(SyncMethod::kAllReduce, SyncMethod::kAllReduce));
+  const auto step = run(lowered(model, plan), plan.cluster, shared);
+  // The bucket of fc1 runs 4..9 at 0.8, backward does 3 of its 5 s meanwhile and ends at 11; the
+  // bucket of fc0 begins at 11, beside the updates of fc1 (0.55 at 0.6) at 0.8.
+  const double beside = 0.55 / 0.6;
+  EXPECT_NEAR(step.makespan.value(), 11 + beside + (4 - 0.8 * beside) + 0.55, 1e-12);
+  EXPECT_EQ(step.comm_evidence, Evidence::kAssumed);
+  EXPECT_GE(step.comm_spread, 0.45);
+}
+
 TEST_F(TwoLayers, WaitForOneBucketOfEverything) {
   costs.collective_seconds = [](const CollectiveCall&, const ClusterSpec&) { return 4.0; };
   const auto plan =

@@ -18,6 +18,7 @@ class TrainingStepTest : public ::testing::Test {
   TrainingStepTest() {
     FrameworkTable frameworks;
     frameworks.frameworks["plain"] = {};
+    frameworks.host_bandwidth = BytesPerSecond(50e9);
     auto loaded = StepPredictor::load(kData, frameworks);
     EXPECT_TRUE(loaded.ok()) << loaded.error().message;
     predictor.emplace(std::move(*loaded));

@@ -87,20 +87,24 @@ TEST_F(DesignTest, OnlyWhatTellsPlansApartIsWorthARun) {
 }
 
 TEST_F(DesignTest, PlansNearTheFastestCountMost) {
-  // A third way is many times slower than the two others: nobody needs to know how much.
-  auto slow = point(1024, 1, 4, 1);
-  slow.plan.data = 1;
+  // The third way is the least certain, waiting for its host, but many times slower than the
+  // others.
+  costs_.spread.fill(1e-9);
+  auto slow = point(1024, 1, 1, 1);
   slow.plan.pipeline = 4;
   slow.plan.global_batch = 1;
-  const std::vector<TransformerPoint> compared = {slow, point(1024, 2, 2, 1), point(1024, 4, 1, 1)};
-  EXPECT_NE(choose_runs(compared, compared, {}, 1, costs_).front(), 0U);
+  const std::vector<TransformerPoint> compared = {point(1024, 1, 4, 8), point(1024, 2, 2, 8), slow};
+  EXPECT_NE(choose_runs(compared, compared, {}, 1, costs_).front(), 2U);
 }
 
 TEST_F(DesignTest, WaitingForTheHostIsWorthMoreRunsThanProducts) {
-  // Large micro-batches keep the device busy: their layers are known better beforehand.
-  const std::vector<TransformerPoint> compared = {point(1024, 1, 4, 1), point(1024, 2, 2, 1),
-                                                  point(4096, 1, 4, 8), point(4096, 2, 2, 8)};
-  for (const std::size_t i : choose_runs(compared, compared, {}, 1, costs_)) EXPECT_LT(i, 2U);
+  // With the constants known, layers of large micro-batches are known better than small ones.
+  costs_.spread.fill(1e-9);
+  const std::vector<TransformerPoint> compared = {point(4096, 1, 4, 8), point(4096, 2, 2, 8),
+                                                  point(1024, 1, 4, 1), point(1024, 2, 2, 1)};
+  EXPECT_GE(choose_runs(compared, compared, {}, 1, costs_).front(), 2U);
+  costs_.host_spread = 0;
+  EXPECT_LT(choose_runs(compared, compared, {}, 1, costs_).front(), 2U);
 }
 
 }  // namespace

@@ -57,6 +57,13 @@ TEST(Validation, EveryFamilyIsNamedOnceAndUnknownOnesAreRefused) {
   EXPECT_THAT(wrong.error().help, HasSubstr("megatron"));
 }
 
+TEST(Validation, PartsOfAStepAreFamiliesOfTheirOwnKind) {
+  const ValidatedFamily collectives = validated("collectives");
+  EXPECT_EQ(collectives.family.kind, ValidationFamily::Kind::kPart);
+  EXPECT_GT(collectives.rows.size(), 1000U);
+  EXPECT_EQ(validated("squad").family.kind, ValidationFamily::Kind::kTraining);
+}
+
 TEST(Validation, AFileOfOwnRowsIsAFamilyThatWasNeverSeen) {
   const testing::TemporaryFolder folder;
   const std::string path =

@@ -15,6 +15,10 @@ TEST(PlanSupportTest, NamesTheFieldItCannotRun) {
   const std::vector<Case> cases = {
       {"precision: bf16 ", [](Plan& plan) { plan.precision = TrainPrecision::kBf16; }},
       {"data.queue: 3 ", [](Plan& plan) { plan.data.queue = 3; }},
+      {"evaluation.every: 9 ",
+       [](Plan& plan) {
+         plan.evaluation = {100, 9};
+       }},
       {"layout.tensor: 2 ", [](Plan& plan) { plan.layout.tensor = 2; }},
       {"layout.context: 2 ", [](Plan& plan) { plan.layout.context = 2; }},
       {"layout.pipeline: 4 ", [](Plan& plan) { plan.layout.pipeline = 4; }},

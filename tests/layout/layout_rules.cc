@@ -36,7 +36,7 @@ const std::vector<Owner>& owners() {
       {"cub/", {"runtime"}},
       {"nccl", {"runtime"}},
       {"omp.h", {"runtime"}},
-      {"zlib.h", {"executor", "bench"}},
+      {"zlib.h", {"base", "executor"}},
   };
   return kOwners;
 }

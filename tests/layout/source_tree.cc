@@ -170,7 +170,7 @@ SourceTree load_source_tree(const fs::path& root) {
       tree.libraries.push_back(load_file(root, path));
     }
   }
-  for (const char* name : {"bench", "tests"}) {
+  for (const char* name : {"bench", "examples", "tests"}) {
     for (const fs::path& path : files_below(root / name, endings)) {
       tree.others.push_back(load_file(root, path));
     }

@@ -38,7 +38,7 @@ struct Folder {
 struct SourceTree {
   std::map<std::string, Folder> folders;
   std::vector<SourceFile> libraries;  ///< C++ and CUDA files of the library folders
-  std::vector<SourceFile> others;     ///< those of tests and bench
+  std::vector<SourceFile> others;     ///< those of tests, bench and examples
 };
 
 /// Files are in the order of their paths.

@@ -9,6 +9,7 @@
 #include "model/onnx_fold.h"
 #include "model/onnx_lower.h"
 #include "model/op_schema.h"
+#include "model/passes/fuse_attention.h"
 #include "model/passes/passes.h"
 #include "model/training_graph.h"
 #include "tests/model/onnx_bytes.h"

@@ -48,7 +48,9 @@ TEST(CatalogTest, InstancesJoinPriceDeviceAndNetwork) {
   EXPECT_EQ(p4d->node.device.name, "A100 SXM 40GB");
   EXPECT_EQ(p4d->node.devices, 8);
   EXPECT_EQ(p4d->price, DollarsPerHour(21.957642));
-  EXPECT_EQ(p4d->spot_price, std::nullopt);
+  EXPECT_EQ(p4d->spot_price, DollarsPerHour(6.7915));
+  ASSERT_TRUE(p4d->rental.has_value());
+  EXPECT_EQ(p4d->rental->interruptions.evidence, Evidence::kAssumed);
   EXPECT_EQ(p4d->node.intra.name, "NVLink3");
   EXPECT_DOUBLE_EQ(p4d->node.intra.bandwidth.value(), 300e9);
   EXPECT_EQ(p4d->node.intra.shared_by, 1);
@@ -156,6 +158,13 @@ class FaultyCatalogTest : public ::testing::Test {
                   "cloud,instance_type,accelerator,accelerator_count,vcpus,price_usd_per_h,"
                   "spot_usd_per_h,region,date,verification,source\n"
                   "c,a,g1,2,16,3.5,1.5,r,2026,v,x\nc,b,g2,1,,1,,r,2026,v,x\n");
+    folder_.write(
+        "run_overheads.json",
+        R"({"schema": 1, "about": "x", "providers": {"*": {"provisioning_s": 1, "boot_s": 2,
+            "billing_step_s": 3, "billing_minimum_s": 4, "storage_bytes_per_s": 5,
+            "storage_usd_per_gb_month": 6, "spot_price_spread": 0, "source": "x"}},
+            "interruptions": {"between_h": 1, "wait_h": 2, "spread": 1, "evidence": "assumed",
+            "source": "x"}, "traced_interruptions": []})");
   }
   testing::TemporaryFolder folder_;
 };
@@ -167,6 +176,9 @@ TEST_F(FaultyCatalogTest, WithoutFaultLoads) {
   const InstanceType a = *catalog->instance("c:a");
   EXPECT_EQ(a.spot_price, DollarsPerHour(1.5));
   EXPECT_DOUBLE_EQ(a.node.intra.bandwidth.value(), 250e9) << "the device's own figure";
+  ASSERT_TRUE(a.rental.has_value());
+  EXPECT_EQ(a.rental->boot, Seconds(2));
+  EXPECT_EQ(a.rental->interruptions.wait, Seconds(7200));
   const InstanceType b = *catalog->instance("c:b");
   EXPECT_EQ(b.node.intra.name, "PCIe (assumed)") << "the slowest, when the table says nothing";
 }
@@ -198,6 +210,7 @@ TEST_F(FaultyCatalogTest, FaultsAreNamedWithFileAndLine) {
        "gpu,fp32_tflops,fp16_tflops_dense,bf16_tflops_dense,mem_GB,mem_GBps,link,link_unidir_GBps,"
        "verification,source\nG1,10,20,,,900,NVLink,,verified,x\n",
        "gpu_specs.csv:2: mem_GB: expected a number above zero"},
+      {"run_overheads.json", R"({"schema": 2})", "run_overheads.json:1: schema: expected 1"},
       {"cloud_prices.csv",
        "cloud,instance_type,accelerator,accelerator_count,vcpus,price_usd_per_h,spot_usd_per_h,"
        "region,"

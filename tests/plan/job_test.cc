@@ -44,6 +44,8 @@ cluster:
   instances: [local, "aws:p4d.24xlarge"]
   max_ranks: 16
   local_price_per_hour: 0.4
+  spot: only
+evaluation: {samples: 1000, every: 50}
 convergence: {source: auto, critical_batch: 2000, exponent: 1.2}
 seed: 7
 )";
@@ -67,6 +69,8 @@ TEST(JobTest, EveryKeyIsRead) {
   EXPECT_EQ(job->confidence, 0.95);
   EXPECT_EQ(job->minimize, Objective::kRisk);
   EXPECT_EQ(std::get<AdamAttrs>(job->optimizer), (AdamAttrs{0.8, 0.99, 1e-7, 0.01, true}));
+  EXPECT_EQ(job->spot, SpotUse::kOnly);
+  EXPECT_EQ(job->evaluation, (Evaluation{1000, 50}));
   EXPECT_EQ(job->global_batch, std::nullopt);
   EXPECT_EQ(job->max_global_batch, 4096);
   EXPECT_EQ(job->micro_batch, 16);

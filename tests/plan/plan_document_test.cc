@@ -54,6 +54,20 @@ TEST(PlanDocumentTest, ConvergenceReadsBackAndIsLeftOutOfStatedLengths) {
   EXPECT_FALSE(plan_from_json(to_json(plan), "plan.json").ok());
 }
 
+TEST(PlanDocumentTest, WhatRentingBringsReadsBackAndIsLeftOutOfOwnMachines) {
+  Plan plan = sample_plan();
+  for (const char* key : {"rental", "evaluation", "on_demand_after"}) {
+    EXPECT_EQ(to_json(plan).find(key), std::string::npos) << key;
+  }
+  plan.cluster.instance.rental = testing::sample_rental();
+  plan.cluster.market = Market::kSpot;
+  plan.on_demand_after = 0.75;
+  plan.evaluation = {10000, 100};
+  const auto read = plan_from_json(to_json(plan), "plan.json");
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(*read, plan);
+}
+
 TEST(PlanDocumentTest, EveryOptimizerReadsBack) {
   Plan plan = sample_plan();
   for (const OptimizerAttrs& optimizer :

@@ -104,6 +104,23 @@ TEST(PlanTest, EveryRuleNamesItsField) {
       {"seed", [](Plan& plan) { plan.seed = ~0ULL; }},
       {"budget_usd", [](Plan& plan) { plan.budget = Dollars(0); }},
       {"deadline_s", [](Plan& plan) { plan.deadline = Seconds(-1); }},
+      {"evaluation.samples", [](Plan& plan) { plan.evaluation.samples = -1; }},
+      {"evaluation.samples",
+       [](Plan& plan) {
+         plan.evaluation = {0, 10};
+       }},
+      {"on_demand_after", [](Plan& plan) { plan.on_demand_after = 0.5; }},
+      {"on_demand_after",
+       [](Plan& plan) {
+         plan.cluster.market = Market::kSpot;
+         plan.on_demand_after = 1;
+       }},
+      {"on_demand_after",
+       [](Plan& plan) {
+         plan.cluster.market = Market::kSpot;
+         plan.deadline.reset();
+         plan.on_demand_after = 0.5;
+       }},
       {"confidence", [](Plan& plan) { plan.confidence = 0; }},
   };
   for (const auto& bad : cases) {

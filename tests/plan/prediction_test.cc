@@ -25,6 +25,8 @@ TEST(PredictionTest, JsonReadsBack) {
     EXPECT_EQ(read->terms.size(), 4U);
     EXPECT_EQ(read->terms[1].evidence, Evidence::kInterpolated);
     EXPECT_EQ(read->p_both, prediction.p_both);
+    ASSERT_EQ(read->run_terms.size(), 2U);
+    EXPECT_EQ(read->run_terms[1].price, Dollars(0.02));
     EXPECT_EQ(read->watermark, 42);
     EXPECT_EQ(to_json(to_value(*read)), text) << "nothing else is lost either";
   }
@@ -50,6 +52,8 @@ TEST(PredictionTest, MalformedPredictionsAreRefusedWithTheirPlace) {
        "p.json:1: terms[1].evidence: unknown evidence \"guessed\""},
       {R"("total":36)", R"("total":37)", "p.json:1: memory_bytes.total: 37 is not the sum"},
       {R"("workspace":7,)", "", "p.json:1: memory_bytes.workspace: missing"},
+      {R"("price_usd":0.02)", R"("price_usd":"dear")",
+       "p.json:1: run_terms[1].price_usd: \"dear\""},
       {R"("p_budget":1.0)", R"("p_budget":1.5)", "p.json:1: p_budget: 1.5 is no probability"},
       {R"(["reading is not measured"])", R"([1])", "p.json:1: assumptions: expected a list"},
       {R"("watermark":42)", R"("watermark":42,"x":1)", "p.json:1: x: unknown key"},

@@ -206,9 +206,6 @@ TEST(ReferencePoints, ResNet50At8192LiesInTheBand) {
   expect_reference_point("resnet", 8192, RateRule::kLars,
                          {{1632, 7.4}, {3264, 10.5}, {4096, 10}, {8192, 17}, {13056, 12.8}});
 }
-TEST(ReferencePoints, ResNet50At4096LiesInTheBand) {
-  expect_reference_point("resnet", 4096, RateRule::kLars, {{1632, 7.4}, {4096, 10}});
-}
 TEST(ReferencePoints, BertAt4096LiesInTheBand) {
   expect_reference_point("bert", 4096, RateRule::kLamb, {{256, 3.5e-4}, {4096, 2.4e-3}});
 }

@@ -47,6 +47,20 @@ TEST(Ranking, EachObjectiveComparesItsOwnQuantityFirst) {
   EXPECT_TRUE(better(job, ranked(job, 10, 5), ranked(job, 49, 1)));
 }
 
+TEST(Ranking, PriceAndTimeHaveQuantilesOfTheirOwn) {
+  const auto job = job_with(Objective::kCost, 100.0, 10.0);
+  auto one = ranked(job, 50, 5);
+  EXPECT_NEAR(price_quantile_factor(job, one.prediction), quantile_factor(job, one.prediction),
+              1e-9);
+  one.prediction.price = lognormal_interval(Dollars(5), 3 * kSigma);
+  EXPECT_NEAR(price_quantile_factor(job, one.prediction),
+              std::pow(quantile_factor(job, one.prediction), 3), 1e-9);
+  // The budget is what binds: ln(5 / 10) + 3 x 1.28 x 0.1 against ln(50 / 100) + 1.28 x 0.1.
+  EXPECT_NEAR(overrun(job, one.prediction), std::log(0.5) + 3 * 1.2815515655 * kSigma, 1e-6);
+  one.prediction.p_both = 0.25;
+  EXPECT_EQ(probability_of(one.prediction), 0.25) << "not the smaller of the two";
+}
+
 TEST(Ranking, EqualPricesAreDecidedByTimeAndEqualTimesByPrice) {
   auto job = job_with(Objective::kCost);
   EXPECT_TRUE(better(job, ranked(job, 10, 1), ranked(job, 11, 1)));

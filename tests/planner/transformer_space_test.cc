@@ -21,6 +21,7 @@ class TransformerSearch : public ::testing::Test {
     catalog_.emplace(*Catalog::load(data + "/catalog"));
     table_.emplace(*TransformerCostTable::load(data + "/transformer.json"));
     job.precision = TrainPrecision::kBf16;
+    job.spot = SpotUse::kNever;  // the oracle prices on demand
     job.model.source = "gpt2";
     job.data.samples = kSamples;
     job.optimizer = AdamAttrs{};

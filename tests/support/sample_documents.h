@@ -60,6 +60,21 @@ inline Plan sample_plan() {
   return plan;
 }
 
+/// Every field set.
+inline RentalTerms sample_rental() {
+  RentalTerms terms;
+  terms.provisioning = Seconds(60);
+  terms.boot = Seconds(240);
+  terms.billing_step = Seconds(1);
+  terms.billing_minimum = Seconds(60);
+  terms.storage = BytesPerSecond(1e9);
+  terms.storage_usd_per_gb_month = 0.023;
+  terms.spot_price_spread = 0.1;
+  terms.interruptions = {Seconds(5400), Seconds(3600), 0.3, Evidence::kCalibrated, "a trace"};
+  terms.source = "a provider's terms";
+  return terms;
+}
+
 inline Prediction sample_prediction() {
   Prediction prediction;
   prediction.step_time = {Seconds(0.010), Seconds(0.011), Seconds(0.0125)};
@@ -73,6 +88,8 @@ inline Prediction sample_prediction() {
   prediction.steps = 703;
   prediction.time_to_target = {Seconds(7.0), Seconds(7.7), Seconds(8.8)};
   prediction.price = {Dollars(0.04), Dollars(0.05), Dollars(0.06)};
+  prediction.run_terms = {{"training", Seconds(6.7), Dollars(0.03), 0.1, Evidence::kInterpolated},
+                          {"start_up", Seconds(1.0), Dollars(0.02), 0.5, Evidence::kAssumed}};
   prediction.p_deadline = 0.99;
   prediction.p_budget = 1.0;
   prediction.p_both = 0.985;

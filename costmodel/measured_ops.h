@@ -9,13 +9,15 @@
 #include "costmodel/surface_fit.h"
 #include "plan/catalog.h"
 
-namespace pluto::bench {
+namespace pluto {
 
 struct MeasuredOp {
   SurfaceSample sample;
   std::string device;      ///< in the catalog
   std::string generation;  ///< of the device
   std::uint64_t fold = 0;  ///< equal for equal shapes on all devices
+  std::string what;        ///< the signature as text
+  int line = 0;            ///< of its table
 };
 
 /// The harnesses, by SurfaceSample::source.
@@ -28,10 +30,15 @@ struct MeasuredOps {
   std::map<std::string, std::string> left_out;           ///< what was skipped, and why
 };
 
-/// Reads deepbench_gemm, deepbench_conv, deepbench_rnn, gemm_measured and neusight_ops (.csv.gz)
-/// and devices.csv of `folder`. Errors: kNotFound, kInvalidInput.
-Result<MeasuredOps> read_measured_ops(const std::string& folder, const Catalog& catalog);
-/// A CSV file, gunzipped where its name ends in .gz.
-Result<std::string> read_text(const std::string& path);
+/// The tables of ops: deepbench_gemm, gemm_measured, neusight_ops, deepbench_conv, deepbench_rnn.
+const std::vector<std::string>& op_tables();
 
-}  // namespace pluto::bench
+/// Reads some of these (.csv.gz) and devices.csv of `folder`. Errors: kNotFound, kInvalidInput.
+Result<MeasuredOps> read_measured_ops(const std::string& folder,
+                                      const std::vector<std::string>& tables,
+                                      const Catalog& catalog);
+/// Devices of the catalog by the names of the tables (devices.csv). Errors: as above.
+Result<std::map<std::string, DeviceSpec>> read_measured_devices(const std::string& folder,
+                                                                const Catalog& catalog);
+
+}  // namespace pluto

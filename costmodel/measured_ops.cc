@@ -1,7 +1,6 @@
-#include "bench/measured_ops.h"
+#include "costmodel/measured_ops.h"
 
 #include <fmt/format.h>
-#include <zlib.h>
 
 #include <cmath>
 #include <functional>
@@ -10,10 +9,11 @@
 
 #include "base/csv.h"
 #include "base/document.h"
+#include "base/gzip_file.h"
 #include "base/text.h"
 #include "costmodel/surface_table.h"
 
-namespace pluto::bench {
+namespace pluto {
 
 namespace {
 
@@ -78,13 +78,14 @@ std::uint64_t fold_of(const OpSignature& signature) {
 
 class Reader {
  public:
-  Reader(const Catalog& catalog, MeasuredOps& result) : catalog_(catalog), result_(result) {}
+  Reader(std::map<std::string, DeviceSpec> devices, MeasuredOps& result)
+      : devices_(std::move(devices)), result_(result) {}
 
-  Result<void> read_devices(const std::string& path) {
-    PLUTO_ASSIGN(const auto table, open(path));
+  Result<void> read_also(const std::string& path) {
+    PLUTO_ASSIGN(const auto text, read_file(path));
+    PLUTO_ASSIGN(const auto table, CsvTable::parse(text, path));
     for (std::size_t row = 0; row < table.rows(); ++row) {
-      PLUTO_ASSIGN(const auto device, catalog_.device(table.text(row, "device").value_or("")));
-      devices_[table.text(row, "measured").value_or("")] = device;
+      const DeviceSpec& device = devices_.at(table.text(row, "measured").value_or(""));
       std::string also = table.text(row, "also").value_or("");
       for (std::size_t end = 0; !also.empty();
            also = end < also.size() ? also.substr(end + 1) : "") {
@@ -98,6 +99,7 @@ class Reader {
   Result<void> read_gemms(const std::string& path) {
     PLUTO_ASSIGN(const auto table, open(path));
     for (std::size_t row = 0; row < table.rows(); ++row) {
+      line_ = table.line(row);
       const auto number = [&](const char* column) { return whole(table, row, column); };
       const auto dtype = half(table, row) ? DType::kF16 : DType::kF32;
       add(table.text(row, "device").value_or(""), kDeepBench, milliseconds(table, row, "time_ms"),
@@ -109,6 +111,7 @@ class Reader {
   Result<void> read_tensor_core_gemms(const std::string& path) {
     PLUTO_ASSIGN(const auto table, open(path));
     for (std::size_t row = 0; row < table.rows(); ++row) {
+      line_ = table.line(row);
       const auto number = [&](const char* column) { return whole(table, row, column); };
       add(table.text(row, "gpu").value_or(""), kAiconfigurator, milliseconds(table, row, "time_ms"),
           linear(number("m"), number("n"), number("k"), DType::kBF16),
@@ -120,6 +123,7 @@ class Reader {
   Result<void> read_ops(const std::string& path) {
     PLUTO_ASSIGN(const auto table, open(path));
     for (std::size_t row = 0; row < table.rows(); ++row) {
+      line_ = table.line(row);
       const auto number = [&](const char* column) { return whole(table, row, column); };
       const auto op = table.text(row, "op").value_or("");
       if (op == "pow" || op == "powu") continue;  // no op of ours raises to a power
@@ -136,6 +140,7 @@ class Reader {
   Result<void> read_convolutions(const std::string& path) {
     PLUTO_ASSIGN(const auto table, open(path));
     for (std::size_t row = 0; row < table.rows(); ++row) {
+      line_ = table.line(row);
       const auto number = [&](const char* column) { return whole(table, row, column); };
       const auto dtype = half(table, row) ? DType::kF16 : DType::kF32;
       ConvAttrs attrs;
@@ -167,6 +172,7 @@ class Reader {
   Result<void> read_recurrent(const std::string& path) {
     PLUTO_ASSIGN(const auto table, open(path));
     for (std::size_t row = 0; row < table.rows(); ++row) {
+      line_ = table.line(row);
       const auto cell = table.text(row, "cell").value_or("");
       if (cell != "LSTM" && cell != "GRU") {
         result_.left_out["recurrent " + cell] = "no op of ours";
@@ -191,7 +197,7 @@ class Reader {
 
  private:
   static Result<CsvTable> open(const std::string& path) {
-    PLUTO_ASSIGN(const auto text, read_text(path));
+    PLUTO_ASSIGN(const auto text, read_gzip_file(path));
     return CsvTable::parse(text, path);
   }
   static std::int64_t whole(const CsvTable& table, std::size_t row, const char* column) {
@@ -217,7 +223,9 @@ class Reader {
     MeasuredOp op{{shape_of(signature), {}, seconds, source, 1},
                   device.name,
                   device.generation,
-                  fold_of(signature)};
+                  fold_of(signature),
+                  to_text(signature),
+                  line_};
     OpShape& shape = op.sample.shape;
     if (f8) {  // operands of one byte, results of two
       shape.arithmetic = Arithmetic::kF8;
@@ -235,9 +243,9 @@ class Reader {
     result_.ops.push_back(std::move(op));
   }
 
-  const Catalog& catalog_;
-  MeasuredOps& result_;
   std::map<std::string, DeviceSpec> devices_;
+  MeasuredOps& result_;
+  int line_ = 0;
 };
 
 }  // namespace
@@ -246,31 +254,45 @@ const char* source_name(int source) {
   return source == kDeepBench ? "DeepBench" : source == kNeuSight ? "NeuSight" : "aiconfigurator";
 }
 
-Result<std::string> read_text(const std::string& path) {
-  if (!path.ends_with(".gz")) return read_file(path);
-  gzFile file = gzopen(path.c_str(), "rb");
-  if (file == nullptr) return not_found(path + ": cannot be opened");
-  std::string text;
-  std::vector<char> buffer(1 << 16);
-  int read = 0;
-  while ((read = gzread(file, buffer.data(), static_cast<unsigned>(buffer.size()))) > 0) {
-    text.append(buffer.data(), static_cast<std::size_t>(read));
-  }
-  gzclose(file);
-  if (read < 0) return invalid_input(path + ": is no gzip file");
-  return text;
+const std::vector<std::string>& op_tables() {
+  static const std::vector<std::string> kTables = {
+      "deepbench_gemm", "gemm_measured", "neusight_ops", "deepbench_conv", "deepbench_rnn"};
+  return kTables;
 }
 
-Result<MeasuredOps> read_measured_ops(const std::string& folder, const Catalog& catalog) {
+Result<std::map<std::string, DeviceSpec>> read_measured_devices(const std::string& folder,
+                                                                const Catalog& catalog) {
+  const std::string path = folder + "/devices.csv";
+  PLUTO_ASSIGN(const auto text, read_file(path));
+  PLUTO_ASSIGN(const auto table, CsvTable::parse(text, path));
+  std::map<std::string, DeviceSpec> devices;
+  for (std::size_t row = 0; row < table.rows(); ++row) {
+    PLUTO_ASSIGN(devices[table.text(row, "measured").value_or("")],
+                 catalog.device(table.text(row, "device").value_or("")));
+  }
+  return devices;
+}
+
+Result<MeasuredOps> read_measured_ops(const std::string& folder,
+                                      const std::vector<std::string>& tables,
+                                      const Catalog& catalog) {
+  using Read = Result<void> (Reader::*)(const std::string&);
+  static const std::map<std::string, Read> kReads = {
+      {"deepbench_gemm", &Reader::read_gemms},
+      {"gemm_measured", &Reader::read_tensor_core_gemms},
+      {"neusight_ops", &Reader::read_ops},
+      {"deepbench_conv", &Reader::read_convolutions},
+      {"deepbench_rnn", &Reader::read_recurrent}};
+  PLUTO_ASSIGN(auto devices, read_measured_devices(folder, catalog));
   MeasuredOps result;
-  Reader reader(catalog, result);
-  PLUTO_TRY(reader.read_devices(folder + "/devices.csv"));
-  PLUTO_TRY(reader.read_gemms(folder + "/deepbench_gemm.csv.gz"));
-  PLUTO_TRY(reader.read_tensor_core_gemms(folder + "/gemm_measured.csv.gz"));
-  PLUTO_TRY(reader.read_ops(folder + "/neusight_ops.csv.gz"));
-  PLUTO_TRY(reader.read_convolutions(folder + "/deepbench_conv.csv.gz"));
-  PLUTO_TRY(reader.read_recurrent(folder + "/deepbench_rnn.csv.gz"));
+  Reader reader(std::move(devices), result);
+  PLUTO_TRY(reader.read_also(folder + "/devices.csv"));
+  for (const std::string& table : tables) {
+    const auto found = kReads.find(table);
+    if (found == kReads.end()) return invalid_input(table + ": no table of ops");
+    PLUTO_TRY((reader.*found->second)(fmt::format("{}/{}.csv.gz", folder, table)));
+  }
   return result;
 }
 
-}  // namespace pluto::bench
+}  // namespace pluto
