@@ -6,8 +6,10 @@
 
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/front_chart.h"
 #include "cli/plan_table.h"
 #include "cli/search_job.h"
+#include "cli/window.h"
 #include "planner/ranking.h"
 
 namespace pluto {
@@ -15,6 +17,10 @@ namespace pluto {
 namespace {
 
 constexpr int kInfeasible = 3, kInterrupted = 130;
+
+struct Options : SearchOptions {
+  std::string svg;  ///< the front as a picture; empty: none
+};
 
 std::string work_text(const SearchResult& result) {
   return fmt::format("{} plans costed in {}, {:.0f} a second", result.evaluated,
@@ -75,7 +81,7 @@ void say_infeasible(Terminal& terminal, const Searched& s, const std::string& jo
       r.rejections.memory, r.rejections.deadline, r.rejections.budget, r.rejections.divisibility));
 }
 
-Value search_value(const Searched& s) {
+Value search_value(const Searched& s, bool asked_for_front) {
   const SearchResult& r = s.result;
   Value document = Value::object();
   document.set("schema", "pluto.search/1");
@@ -96,6 +102,12 @@ Value search_value(const Searched& s) {
                r.nearest_by_deadline ? plan_value(*r.nearest_by_deadline) : Value());
   document.set("nearest_by_confidence",
                r.nearest_by_confidence ? plan_value(*r.nearest_by_confidence) : Value());
+  Value front;
+  if (asked_for_front) {
+    front = Value::array();
+    for (const RankedPlan& plan : r.front) front.push_back(plan_value(plan));
+  }
+  document.set("front", std::move(front));
   document.set("rejected", rejections_value(r.rejections));
   Value reasons = Value::array();
   for (const std::string& line : explain(s.context.job, r)) reasons.push_back(line);
@@ -103,18 +115,49 @@ Value search_value(const Searched& s) {
   return document;
 }
 
-Result<int> run_search(Session& session, const SearchOptions& options) {
+/// The chart and the table of the front; the picture where one is asked for.
+Result<void> show_front(Terminal& terminal, const Searched& s, const Options& options) {
+  if (!options.pareto) return {};
+  const SearchResult& r = s.result;
+  const FrontChart chart = front_chart(s.context.job, r);
+  if (chart.points.empty()) {
+    terminal.say("no plan fits, so there is no front");
+    return {};
+  }
+  terminal.say(front_text(chart, window_width()));
+  terminal.say(format_table(front_rows(chart, r)));
+  if (options.svg.empty()) return {};
+  PLUTO_TRY(write_file(options.svg, front_svg(chart)));
+  terminal.note(fmt::format("wrote {}", options.svg));
+  return {};
+}
+
+/// What makes the prediction surer, or uses the plan.
+std::string next_line(const SearchOptions& options, const Plan& plan) {
+  if (options.output.empty()) {
+    return fmt::format("next      pluto-plan search {} -o plan.json     (keeps the plan)",
+                       options.job);
+  }
+  if (plan.cluster.instance.name == "local") {
+    return fmt::format("next      pluto-plan run {} -o run.json", options.output);
+  }
+  return fmt::format("next      pluto-plan explain {}     (what binds, what a change would do)",
+                     options.output);
+}
+
+Result<int> run_search(Session& session, const Options& options) {
   PLUTO_ASSIGN(JobContext context, load_job(session, options));
   PLUTO_ASSIGN(Searched s, search_job(session, options, std::move(context)));
   Terminal& terminal = *session.terminal;
   SearchResult& r = s.result;
   if (r.ranked.size() > static_cast<std::size_t>(options.top))
     r.ranked.resize(static_cast<std::size_t>(options.top));
-  terminal.result(search_value(s));
+  terminal.result(search_value(s, options.pareto));
   terminal.say(heading_text(s.context, work_text(r)));
   terminal.say("");
   if (r.ranked.empty() || !r.ranked.front().meets_limits) {
     say_infeasible(terminal, s, options.job);
+    PLUTO_TRY(show_front(terminal, s, options));
     return kInfeasible;
   }
   terminal.say(format_table(plan_rows(r.ranked, r.baseline ? &*r.baseline : nullptr)));
@@ -122,6 +165,7 @@ Result<int> run_search(Session& session, const SearchOptions& options) {
       "evidence  M measured here  I interpolated  C calibrated  D datasheet  A assumed;  P = "
       "probability of meeting the limits");
   for (const std::string& line : explain(s.context.job, r)) terminal.say(line);
+  PLUTO_TRY(show_front(terminal, s, options));
   if (r.termination == Termination::kLimitReached)
     terminal.say(fmt::format(
         "the search was cut short: this is the best so far, at most {:.1f} % from the best",
@@ -129,25 +173,23 @@ Result<int> run_search(Session& session, const SearchOptions& options) {
   if (!options.output.empty()) {
     PLUTO_TRY(write_file(options.output, to_json(r.ranked.front().plan) + "\n"));
     terminal.note(fmt::format("wrote {}", options.output));
-    terminal.say(fmt::format("next      pluto-plan run {} -o run.json", options.output));
-  } else {
-    terminal.say(fmt::format("next      pluto-plan search {} -o plan.json     (keeps the plan)",
-                             options.job));
   }
+  terminal.say(next_line(options, r.ranked.front().plan));
   return was_interrupted() ? kInterrupted : 0;
 }
 
 }  // namespace
 
 void add_search(CLI::App& app, Session& session) {
-  auto options = std::make_shared<SearchOptions>();
+  auto options = std::make_shared<Options>();
   CLI::App* verb =
       app.add_subcommand("search", "The best plans for a job under its budget and deadline");
   verb->footer(
       "Examples:\n  pluto-plan search job.yaml -o plan.json\n  pluto-plan search job.yaml --budget "
       "120 --deadline 6h --confidence 0.9\n"
       "  pluto-plan search job.yaml --minimize time --fix ranks=2\n"
-      "  pluto-plan search gpt.yaml --gpus 8..512 --fix precision=bf16");
+      "  pluto-plan search gpt.yaml --gpus 8..512 --fix precision=bf16\n"
+      "  pluto-plan search gpt.yaml --gpus 8..512 --pareto --svg front.svg");
   add_job_options(*verb, *options, "--fix");
   verb->add_option("--gpus", options->gpus,
                    "How many, 64 or 4..64; of any GPU instance where the job names none");
@@ -162,7 +204,11 @@ void add_search(CLI::App& app, Session& session) {
   verb->add_option("--top", options->top, "Plans to show")->check(CLI::PositiveNumber);
   verb->add_option("--time-limit", options->time_limit, "Give the best plan found after this long");
   verb->add_option("-o,--output", options->output, "Write the first plan here");
+  verb->add_flag("--pareto", options->pareto,
+                 "Also the plans that no other beats in both time and price, drawn and listed");
+  verb->add_option("--svg", options->svg, "Write that picture here; asks for --pareto");
   verb->callback([&session, options] {
+    if (!options->svg.empty()) options->pareto = true;
     session.action = [&session, options] { return run_search(session, *options); };
   });
 }

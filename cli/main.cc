@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 #include "cli/environment.h"
 #include "cli/parse.h"
+#include "cli/plan_commands.h"
 
 int main(int argc, char** argv) {
   using namespace pluto;
@@ -23,6 +24,8 @@ int main(int argc, char** argv) {
   add_profile(app, session);
   add_predict(app, session);
   add_search(app, session);
+  add_explain(app, session);
+  add_diff(app, session);
   add_run(app, session);
   add_report(app, session);
   add_db(app, session);

@@ -6,6 +6,7 @@
 
 #include "planner/planner.h"
 #include "planner/ranking.h"
+#include "planner/weakness.h"
 
 namespace pluto {
 
@@ -98,15 +99,88 @@ void explain_terms(const Prediction& prediction, std::vector<std::string>& sente
   sentences.push_back(text);
 }
 
-/// The term whose uncertainty moves the step most.
-void explain_doubt(const Prediction& prediction, std::vector<std::string>& sentences) {
-  const auto doubt = [](const Term& term) { return term.time.value() * term.relative_spread; };
-  const auto weakest = std::ranges::max_element(prediction.terms, {}, doubt);
-  if (weakest == prediction.terms.end() || doubt(*weakest) <= 0) return;
+/// Which limit a plan breaks; empty when it meets both.
+std::string broken_limit(const TrainingJob& job, const Prediction& prediction) {
+  const auto text = [&](const char* limit, const std::string& value, double probability) {
+    return fmt::format("the {} {} is met with probability {:.2f} only", limit, value, probability);
+  };
+  if (!meets_deadline(job, prediction))
+    return text("deadline", to_text(*job.deadline), *prediction.p_deadline);
+  if (!meets_budget(job, prediction))
+    return text("budget", to_text(*job.budget), *prediction.p_budget);
+  return {};
+}
+
+/// Why a plan that is better by one measure was not chosen.
+std::string reason_against(const TrainingJob& job, const RankedPlan& chosen,
+                           const RankedPlan& other) {
+  if (auto broken = broken_limit(job, other.prediction); !broken.empty()) return broken;
+  if (job.minimize == Objective::kRisk &&
+      probability_of(other.prediction) < probability_of(chosen.prediction)) {
+    return fmt::format("the limits are met with probability {:.2f} instead of {:.2f}",
+                       probability_of(other.prediction), probability_of(chosen.prediction));
+  }
+  if (score_of(job, chosen.prediction) <= score_of(job, other.prediction)) {
+    return fmt::format("the {} was asked for", superlative(job.minimize));
+  }
+  return fmt::format("gains below {:.0f} % do not count against plain data parallelism",
+                     100 * kNegligibleGain);
+}
+
+bool same_place(const Plan& a, const Plan& b) {
+  return a.cluster.instance.name == b.cluster.instance.name && a.cluster.nodes == b.cluster.nodes &&
+         a.layout.ranks() == b.layout.ranks() && a.global_batch == b.global_batch;
+}
+
+/// The plan of another place that is better than the chosen one by `measure`, and least so; of the
+/// front, where there is one, and of the ranked ones otherwise.
+template <class Measure>
+const RankedPlan* next_better(const SearchResult& result, Measure measure) {
+  const RankedPlan& chosen = result.ranked.front();
+  const RankedPlan* next = nullptr;
+  for (const RankedPlan& one : result.front.empty() ? result.ranked : result.front) {
+    if (same_place(one.plan, chosen.plan)) continue;
+    if (measure(one) < measure(chosen) && (!next || measure(one) > measure(*next))) next = &one;
+  }
+  return next;
+}
+
+/// What is known when nothing better by a measure was found.
+std::string none_better(const TrainingJob& job, const SearchResult& result, bool objective,
+                        const char* better) {
+  if (result.termination == Termination::kLimitReached) {
+    return fmt::format("nothing costed before the search was stopped {}", better);
+  }
+  if (!result.front.empty()) return fmt::format("nothing that fits {}", better);
+  // The first is the best by the objective among those that meet the limits.
+  if (objective) {
+    return fmt::format("nothing that {} {}",
+                       job.budget || job.deadline ? "meets the limits" : "fits", better);
+  }
+  return fmt::format("none of the ranked plans {}", better);
+}
+
+void explain_alternatives(const TrainingJob& job, const SearchResult& result,
+                          std::vector<std::string>& sentences) {
+  const RankedPlan& chosen = result.ranked.front();
+  const auto price = [](const RankedPlan& one) { return one.prediction.price.p50; };
+  const auto time = [](const RankedPlan& one) { return one.prediction.time_to_target.p50; };
+  const RankedPlan* cheaper = next_better(result, price);
   sentences.push_back(
-      fmt::format("the least certain part is {}: {} (spread {:.0f} %), {:.0f} % of the step",
-                  weakest->name, to_text(weakest->evidence), 100 * weakest->relative_spread,
-                  100 * (weakest->time / prediction.step_time.p50)));
+      "why not cheaper: " +
+      (cheaper ? fmt::format("{} costs {} instead of {} but takes {} instead of {}; {}",
+                             place(cheaper->plan), to_text(price(*cheaper)), to_text(price(chosen)),
+                             to_text(time(*cheaper)), to_text(time(chosen)),
+                             reason_against(job, chosen, *cheaper))
+               : none_better(job, result, job.minimize == Objective::kCost, "costs less")));
+  const RankedPlan* faster = next_better(result, time);
+  sentences.push_back(
+      "why not faster: " +
+      (faster ? fmt::format("{} takes {} instead of {} but costs {} instead of {}; {}",
+                            place(faster->plan), to_text(time(*faster)), to_text(time(chosen)),
+                            to_text(price(*faster)), to_text(price(chosen)),
+                            reason_against(job, chosen, *faster))
+              : none_better(job, result, job.minimize == Objective::kTime, "is faster")));
 }
 
 void explain_rejections(const Rejections& rejections, std::vector<std::string>& sentences) {
@@ -158,12 +232,13 @@ std::vector<std::string> explain(const TrainingJob& job, const SearchResult& res
   const auto& chosen = result.ranked.front();
   const auto& prediction = chosen.prediction;
   if (chosen.meets_limits) {
-    sentences.push_back(
-        fmt::format("{} is the {} of {} ({}): {}", place(chosen.plan), superlative(job.minimize),
-                    result.ranked.size() == 1 ? std::string("1 plan")
-                                              : counted(result.ranked.size(), "ranked plan"),
-                    limits(job), outcome(prediction)));
+    sentences.push_back(fmt::format(
+        "why this one: {} is the {} of {} ({}): {}", place(chosen.plan), superlative(job.minimize),
+        result.ranked.size() == 1 ? std::string("1 plan")
+                                  : counted(result.ranked.size(), "ranked plan"),
+        limits(job), outcome(prediction)));
     if (const auto text = binding(job, prediction); !text.empty()) sentences.push_back(text);
+    explain_alternatives(job, result, sentences);
   } else if (!fits_memory(chosen.plan, prediction)) {
     sentences.push_back(
         fmt::format("no plan fits: {} still needs {} on a device of {}", place(chosen.plan),
@@ -189,7 +264,9 @@ std::vector<std::string> explain(const TrainingJob& job, const SearchResult& res
     sentences.push_back(fmt::format("the next plan, {}, takes {}", place(result.ranked[1].plan),
                                     against(chosen, result.ranked[1])));
   }
-  explain_doubt(prediction, sentences);
+  if (const auto weakest = weakest_assumption(chosen.plan, prediction); !weakest.empty()) {
+    sentences.push_back("weakest assumption: " + weakest);
+  }
   explain_rejections(result.rejections, sentences);
   return sentences;
 }

@@ -24,10 +24,20 @@ class Explain : public ::testing::Test {
     };
     costs.evidence = Evidence::kDatasheet;
   }
-  std::vector<std::string> sentences(const std::function<bool()>& stop = {}) {
-    const auto result = search(job, model, 10'000, places, costs, {false, stop});
+  SearchResult searched(bool front, const std::function<bool()>& stop = {}) {
+    auto result = search(job, model, 10'000, places, costs, {front, stop});
     EXPECT_TRUE(result.ok());
-    return explain(job, *result);
+    return std::move(result).value();
+  }
+  std::vector<std::string> sentences(const std::function<bool()>& stop = {}) {
+    return explain(job, searched(false, stop));
+  }
+  std::string sentence(const std::string& beginning, const SearchResult& result) {
+    for (const std::string& one : explain(job, result)) {
+      if (one.starts_with(beginning)) return one;
+    }
+    ADD_FAILURE() << "nothing begins with " << beginning;
+    return {};
   }
   ModelGraph model = perceptron({64, 64, 10});
   TableCosts costs;
@@ -37,9 +47,11 @@ class Explain : public ::testing::Test {
 
 TEST_F(Explain, SaysWhatWasChosenAndByWhichMeasure) {
   job.minimize = Objective::kTime;
-  EXPECT_THAT(sentences().front(),
-              HasSubstr("8 ranks on 8 nodes of large, global batch 64 = 8 x 8 is the fastest of 6 "
-                        "ranked plans (no limits are set)"));
+  EXPECT_THAT(
+      sentences().front(),
+      HasSubstr(
+          "why this one: 8 ranks on 8 nodes of large, global batch 64 = 8 x 8 is the fastest of 6 "
+          "ranked plans (no limits are set)"));
   job.minimize = Objective::kCost;
   EXPECT_THAT(sentences().front(),
               HasSubstr("of small, global batch 64 = 1 x 64 is the cheapest of"));
@@ -55,8 +67,7 @@ TEST_F(Explain, NamesTheTighterLimit) {
 TEST_F(Explain, DividesTheStepAndNamesTheLeastCertainPart) {
   const auto all = sentences();
   EXPECT_THAT(all, Contains(HasSubstr("a step takes")));
-  EXPECT_THAT(all,
-              Contains(HasSubstr("the least certain part is compute: datasheet (spread 35 %)")));
+  EXPECT_THAT(all, Contains(HasSubstr("weakest assumption: compute, datasheet (spread 35 %), ")));
 }
 
 TEST_F(Explain, ComparesWithPlainDataParallelismAndTheNextPlan) {
@@ -70,6 +81,63 @@ TEST_F(Explain, ComparesWithPlainDataParallelismAndTheNextPlan) {
   EXPECT_THAT(all, Not(Contains(HasSubstr("the next plan"))));
   job.ranks.reset();
   EXPECT_THAT(sentences(), Contains(HasSubstr("the next plan")));
+}
+
+// Of "small" four ranks are faster than one and cost more: a deadline between them decides.
+TEST_F(Explain, ACheaperPlanBreaksALimitAndSaysWhich) {
+  job.minimize = Objective::kCost;
+  const SearchResult free = searched(true);
+  ASSERT_GE(free.front.size(), 2U);
+  const RankedPlan& fast = free.front[free.front.size() - 2];
+  const RankedPlan& cheap = free.front.back();
+  // Without limits the cheapest is chosen, and what faster costs is told.
+  EXPECT_THAT(sentence("why not cheaper: ", free), HasSubstr("nothing that fits costs less"));
+  const std::string faster = sentence("why not faster: ", free);
+  EXPECT_THAT(faster, HasSubstr("takes " + to_text(fast.prediction.time_to_target.p50)));
+  EXPECT_THAT(faster, HasSubstr("costs " + to_text(fast.prediction.price.p50)));
+  EXPECT_THAT(faster, HasSubstr("; the cheapest was asked for"));
+
+  job.deadline = (cheap.prediction.time_to_target.p50 + fast.prediction.time_to_target.p90) / 2;
+  ASSERT_GT(cheap.prediction.time_to_target.p50, fast.prediction.time_to_target.p90);
+  const SearchResult limited = searched(true);
+  ASSERT_TRUE(limited.ranked.front().meets_limits);
+  const std::string cheaper = sentence("why not cheaper: ", limited);
+  EXPECT_THAT(cheaper, HasSubstr("costs " + to_text(cheap.prediction.price.p50) + " instead of " +
+                                 to_text(limited.ranked.front().prediction.price.p50)));
+  EXPECT_THAT(cheaper, HasSubstr("; the deadline " + to_text(*job.deadline) +
+                                 " is met with probability 0."));
+}
+
+TEST_F(Explain, AFasterPlanBreaksTheBudget) {
+  job.minimize = Objective::kTime;
+  const SearchResult free = searched(true);
+  ASSERT_GE(free.front.size(), 2U);
+  EXPECT_THAT(sentence("why not faster: ", free), HasSubstr("nothing that fits is faster"));
+  EXPECT_THAT(sentence("why not cheaper: ", free), HasSubstr("; the fastest was asked for"));
+  job.budget = free.front.back().prediction.price.p90 * 1.001;
+  const SearchResult limited = searched(true);
+  ASSERT_TRUE(limited.ranked.front().meets_limits);
+  EXPECT_THAT(sentence("why not faster: ", limited),
+              HasSubstr("; the budget " + to_text(*job.budget) + " is met with probability 0."));
+}
+
+TEST_F(Explain, WithoutAFrontItClaimsNoMoreThanTheSearchKnows) {
+  job.minimize = Objective::kCost;
+  EXPECT_THAT(sentences(), Contains("why not cheaper: nothing that fits costs less"));
+  job.deadline = Seconds(1e9);
+  EXPECT_THAT(sentences(), Contains("why not cheaper: nothing that meets the limits costs less"));
+  job.minimize = Objective::kTime;
+  EXPECT_THAT(sentences(), Contains("why not faster: nothing that meets the limits is faster"));
+  int asked = 0;
+  EXPECT_THAT(sentences([&] { return ++asked > 60; }),
+              Contains(HasSubstr("before the search was stopped is faster")));
+}
+
+TEST_F(Explain, TheNumberOfStepsMayBeTheWeakestAssumption) {
+  SearchResult result = searched(false);
+  result.ranked.front().plan.convergence = {0.6, Evidence::kInterpolated, "noise scale"};
+  EXPECT_THAT(sentence("weakest assumption: ", result),
+              HasSubstr("steps to the target, interpolated by noise scale (spread 60 %)"));
 }
 
 TEST_F(Explain, CountsWhatWasTurnedDown) {

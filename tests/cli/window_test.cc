@@ -1,0 +1,16 @@
+#include "cli/window.h"
+
+#include <gtest/gtest.h>
+
+namespace pluto {
+namespace {
+
+TEST(WindowTest, AFileIsOfUsualWidth) {
+  ::testing::internal::CaptureStdout();
+  const int width = window_width();
+  ::testing::internal::GetCapturedStdout();
+  EXPECT_EQ(width, kPipedWidth);
+}
+
+}  // namespace
+}  // namespace pluto
