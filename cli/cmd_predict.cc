@@ -22,15 +22,17 @@ namespace {
 
 constexpr int kDoesNotFit = 3;
 
+Error not_on_spot(const std::string& places) {
+  return Error{ErrorCode::kUnsupported,
+               fmt::format("{} is not known to be offered on spot", places),
+               "give a price list with a column SpotPrice: --prices FILE --provider NAME"};
+}
+
 /// On spot nodes where the job says so. Errors: kUnsupported when they are not offered.
 Result<void> move_to_spot(const TrainingJob& job, Plan& plan, Prediction& prediction) {
   if (job.spot != SpotUse::kOnly) return {};
   auto moved = on_best_market(job, {plan, prediction, false});
-  if (!moved) {
-    return unsupported(
-        fmt::format("{} is not known to be offered on spot", plan.cluster.instance.name),
-        "give a price list with a column SpotPrice: --prices FILE --provider NAME");
-  }
+  if (!moved) return not_on_spot(plan.cluster.instance.name);
   plan = std::move(moved->plan);
   prediction = std::move(moved->prediction);
   return {};
@@ -192,6 +194,9 @@ Result<int> predict_simulated(Session& session, const SearchOptions& options, Jo
   PLUTO_ASSIGN(const Searched s, fixed ? simulate_fixed(session, options, std::move(context))
                                        : search_job(session, options, std::move(context)));
   Terminal& terminal = *session.terminal;
+  if (s.result.ranked.empty() && s.result.rejections.market > 0) {
+    return not_on_spot(fmt::format("{}", fmt::join(s.context.job.instances, ", ")));
+  }
   if (s.result.ranked.empty()) {
     return unsupported("no lawful plan has these settings",
                        "leave one --set out, or run search, which says what was rejected");

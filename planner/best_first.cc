@@ -92,7 +92,9 @@ class Search {
   Result<void> price(Item& item) {
     PLUTO_ASSIGN(auto best, space_.best(item.cell, stop_));
     item.done = true;
+    const bool fits = best.has_value();
     if (best) best = on_best_market(job_, *best);
+    if (fits && !best) ++result_.rejections.market;
     if (!best) return {};
     const bool in_time = meets_deadline(job_, best->prediction);
     const bool in_budget = meets_budget(job_, best->prediction);
@@ -177,7 +179,7 @@ class Search {
         const double first = overrun(job_, a.prediction), second = overrun(job_, b.prediction);
         return first != second ? first < second : better(job_, a, b);
       });
-      if (all.empty() && !stopped_) {
+      if (all.empty() && !stopped_ && result_.rejections.market == 0) {
         // The plan that misses by least, so that the memory it needs can be seen.
         PLUTO_ASSIGN(auto lightest, space_.lightest(stop_));
         if (lightest) all.push_back(std::move(*lightest));

@@ -192,6 +192,7 @@ void explain_rejections(const Rejections& rejections, std::vector<std::string>& 
   add(rejections.deadline, "for the deadline");
   add(rejections.budget, "for the budget");
   add(rejections.divisibility, "because the batch cannot be shared evenly");
+  add(rejections.market, "because they are not known to be offered on spot");
   if (!text.empty()) sentences.push_back("turned down: " + text);
 }
 

@@ -25,6 +25,7 @@ struct RankedPlan {
 /// divisibility counts (instance, ranks, batch) that no whole micro-batches make up.
 struct Rejections {
   std::int64_t memory = 0, deadline = 0, budget = 0, divisibility = 0;
+  std::int64_t market = 0;  ///< spot is asked for and not known to be offered
 };
 
 /// kLimitReached: `stop` ended the search; what is ranked is the best of what was costed, and need
