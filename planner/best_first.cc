@@ -228,9 +228,9 @@ class Search {
       }
     }
     if (!fits_memory(first.plan, first.prediction)) return {};
-    PLUTO_ASSIGN(auto simplest, space_.simplest(first));
-    judge(simplest);
-    if (simplest.meets_limits == first.meets_limits) first = std::move(simplest);
+    PLUTO_ASSIGN(const auto simplest, space_.simplest(first));
+    auto rented = on_best_market(job_, simplest);
+    if (rented && rented->meets_limits == first.meets_limits) first = std::move(*rented);
     return {};
   }
 

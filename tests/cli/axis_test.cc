@@ -54,9 +54,13 @@ TEST(AxisTest, ValuesAndTicksLieWithin) {
       for (std::size_t i = 0; i < axis.ticks.size(); ++i) {
         EXPECT_GE(axis.at(axis.ticks[i].value), -1e-9);
         EXPECT_LE(axis.at(axis.ticks[i].value), 1 + 1e-9);
-        if (i > 0) EXPECT_GT(axis.ticks[i].value, axis.ticks[i - 1].value);
+        if (i > 0) {
+          EXPECT_GT(axis.ticks[i].value, axis.ticks[i - 1].value);
+        }
       }
-      if (most > 1.5 * least) EXPECT_GE(axis.ticks.size(), 1U) << least << " " << most;
+      if (most > 1.5 * least) {
+        EXPECT_GE(axis.ticks.size(), 1U) << least << " " << most;
+      }
     }
   }
 }

@@ -46,6 +46,14 @@ TEST_F(ParetoTest, TheFrontAscendsInTimeAndDescendsInPrice) {
       << "a front that nobody asked for was not searched for";
 }
 
+// On the market where it is cheapest, too: a simpler plan takes its place only there.
+TEST_F(ParetoTest, TheCheapestIsOnTheFront) {
+  const Value document = run_json({"search", "gpt.yaml", "--pareto", "--deadline", "1d"});
+  const double chosen = median(at(document, "plans").as_array().front(), "price_usd");
+  const double cheapest = median(at(document, "front").as_array().back(), "price_usd");
+  EXPECT_LE(chosen, 1.02 * cheapest);
+}
+
 TEST_F(ParetoTest, IsDrawnListedAndWritten) {
   const testing::CommandResult said =
       run({"search", "gpt.yaml", "--minimize", "time", "--svg", "front.svg"});
