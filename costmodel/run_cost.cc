@@ -63,7 +63,9 @@ Parts parts_of(const Plan& plan, const Prediction& prediction) {
   Parts parts;
   parts.step_spread = spread_of(prediction.step_time.p50.value(), prediction.step_time.p90.value());
   parts.training = prediction.step_time.p50 * static_cast<double>(plan.steps);
-  parts.training_spread = std::hypot(parts.step_spread, kRunSpread, plan.convergence.spread);
+  // What is known of convergence already counts how runs differ.
+  const double runs = std::max(kRunSpread, plan.convergence.spread);
+  parts.training_spread = std::hypot(parts.step_spread, runs);
   EvidenceTally tally;
   for (const Term& term : prediction.terms) {
     tally.add(term.time, term.relative_spread, term.evidence);

@@ -18,7 +18,7 @@ namespace pluto {
 ///   rented nodes: provisioning + boot. evaluations: n samples / global_batch compute / 3, n of
 ///   them steps / every, at least 1. checkpoints: writing time (checkpoint_time.h) steps / every,
 ///   at least 1. ln T is normal: the parts' deviations add in quadrature; that of the steps is
-///   t steps sqrt(step^2 + kRunSpread^2 + convergence^2).
+///   t steps sqrt(step^2 + max(kRunSpread, convergence)^2).
 ///   price = hourly price of all nodes * billed time + stored checkpoint * price of a gigabyte and
 ///   month * T / 30 days; billed time = T - provisioning, at least the minimum, rounded up to the
 ///   provider's step. Machines of one's own are billed as they run, without start-up.

@@ -61,7 +61,10 @@ std::vector<RankedPlan> in_each_market(const TrainingJob& job, const RankedPlan&
   }
   const RankedPlan stays = priced(job, one);
   plans.push_back(stays);
-  if (!one.plan.deadline) return plans;
+  // Who moves pays more to be sooner: only where staying misses a limit and would be cheaper.
+  const bool dearer =
+      plans.size() > 1 && stays.prediction.price.p50 >= plans.front().prediction.price.p50;
+  if (!one.plan.deadline || stays.meets_limits || dearer) return plans;
   RankedPlan best = stays;
   for (int tenth = 1; tenth <= 9; ++tenth) {
     one.plan.on_demand_after = tenth / 10.0;

@@ -20,7 +20,7 @@ DollarsPerHour least_price(const TrainingJob& job, const ClusterSpec& cluster);
 ///   on spot nodes to the end, with a checkpoint every spot_checkpoint_steps();
 ///   with a deadline, on spot nodes that are left for on-demand ones when a fraction of it has
 ///   passed: the fraction of 0.1, 0.2 .. 0.9 that is best by the job's limits and objective, where
-///   it is better than staying.
+///   staying misses a limit, is cheaper than on demand, and moving is better than staying.
 /// meets_limits is set for each. Empty when the job says spot: only and the nodes are not offered.
 /// Takes about a millisecond per spot plan and fraction. Ignores: another number of nodes, which is
 /// another plan. Test: planner/market_choice_test.cc.

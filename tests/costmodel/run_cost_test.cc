@@ -73,7 +73,7 @@ TEST_F(RunCost, AMachineOfOnesOwnOnlyTrains) {
 TEST_F(RunCost, TheSpreadOfConvergenceCounts) {
   plan.convergence = {0.3, Evidence::kAssumed, "a law"};
   priced();
-  EXPECT_NEAR(sigma_of(prediction), std::hypot(0.1, kRunSpread, 0.3), 1e-9);
+  EXPECT_NEAR(sigma_of(prediction), std::hypot(0.1, 0.3), 1e-9);
   EXPECT_EQ(term("training")->evidence, Evidence::kAssumed);
 }
 
