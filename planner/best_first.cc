@@ -123,9 +123,13 @@ class Search {
     return {};
   }
 
-  /// Plans that no other beats in both time and price, fastest first.
+  /// Plans that no other beats in both time and price, in any market the job allows, fastest first.
   std::vector<RankedPlan> front() const {
-    std::vector<RankedPlan> sorted = found_;
+    std::vector<RankedPlan> sorted;
+    for (RankedPlan one : found_) {
+      one.plan.checkpoint_every = job_.checkpoint_every;  // a spot market has its own
+      for (RankedPlan& plan : in_each_market(job_, one)) sorted.push_back(std::move(plan));
+    }
     std::ranges::sort(sorted, [](const RankedPlan& a, const RankedPlan& b) {
       return std::pair(a.prediction.time_to_target.p50, a.prediction.price.p50) <
              std::pair(b.prediction.time_to_target.p50, b.prediction.price.p50);
