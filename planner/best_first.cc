@@ -234,7 +234,13 @@ class Search {
     if (!fits_memory(first.plan, first.prediction)) return {};
     PLUTO_ASSIGN(const auto simplest, space_.simplest(first));
     auto rented = on_best_market(job_, simplest);
-    if (rented && rented->meets_limits == first.meets_limits) first = std::move(*rented);
+    // What is lost in the step can be more on nodes that are taken back.
+    const auto near = [](auto one, auto other) { return one <= other * (1 + kNegligibleGain); };
+    if (rented && rented->meets_limits == first.meets_limits &&
+        near(rented->prediction.price.p50, first.prediction.price.p50) &&
+        near(rented->prediction.time_to_target.p50, first.prediction.time_to_target.p50)) {
+      first = std::move(*rented);
+    }
     return {};
   }
 
