@@ -46,12 +46,12 @@ TEST_F(ParetoTest, TheFrontAscendsInTimeAndDescendsInPrice) {
       << "a front that nobody asked for was not searched for";
 }
 
-// On the market where it is cheapest, too: a simpler plan takes its place only there.
-TEST_F(ParetoTest, TheCheapestIsOnTheFront) {
-  const Value document = run_json({"search", "gpt.yaml", "--pareto", "--deadline", "1d"});
-  const double chosen = median(at(document, "plans").as_array().front(), "price_usd");
-  const double cheapest = median(at(document, "front").as_array().back(), "price_usd");
-  EXPECT_LE(chosen, 1.02 * cheapest);
+// On the market where it is cheapest, too: a simpler plan may not cost more.
+TEST_F(ParetoTest, TheCheapestIsFirst) {
+  const Value document = run_json({"search", "gpt.yaml", "--deadline", "1d"});
+  const Value::Array& plans = at(document, "plans").as_array();
+  for (const Value& other : plans)
+    EXPECT_LE(median(plans.front(), "price_usd"), 1.011 * median(other, "price_usd"));
 }
 
 TEST_F(ParetoTest, IsDrawnListedAndWritten) {
