@@ -32,12 +32,15 @@ const Term& term(const Prediction& prediction, const std::string& name) {
 class WhatIfTest : public ::testing::Test {
  protected:
   WhatIfTest() {
+    plan.model.source = "perceptron";
+    plan.data.samples = plan.dataset_samples = 6400;
+    plan.model_fingerprint = model.graph.fingerprint();
     plan.cluster = test_cluster(4, 1, 1e-6, 1e7);
     plan.layout.data = 4;
     plan.global_batch = 64;
     plan.micro_batch = 16;
     plan.steps = 1000;
-    plan.buckets = {{SyncMethod::kAllReduce, {"fc1.b", "fc1.w", "fc0.b", "fc0.w"}}};
+    plan.buckets = {{SyncMethod::kAllReduce, {"fc1.w", "fc1.b", "fc0.w", "fc0.b"}}};
     costs.op_seconds = [](const OpSignature& op) { return op_work(op).flops.value() / 1e9; };
     datasheet.collective_seconds = [](const CollectiveCall& call, const ClusterSpec& cluster) {
       return collective_time(call, cluster).total().value();
@@ -132,11 +135,14 @@ TEST(WhatIfTransformerTest, TheClosedFormIsAskedAgain) {
             to_value(predict_transformer_plan(shape, plan, evidence).value().prediction));
   const Prediction faster = step(device(1.1));
   EXPECT_LT(term(faster, "compute").time, term(now, "compute").time);
-  EXPECT_EQ(term(faster, "tensor_comm").time, term(now, "tensor_comm").time);
+  // What the host keeps waiting hides less of the communication of a faster device, never more.
+  EXPECT_LT(faster.step_time.p50, now.step_time.p50);
   EXPECT_GT(term(step(node(0.9)), "tensor_comm").time, term(now, "tensor_comm").time);
   EXPECT_GT(step(network(0.5)).step_time.p50, now.step_time.p50);
-  EXPECT_NEAR(step(price(1.1)).price.p50 / now.price.p50, 1.1, 1e-12);
-  EXPECT_NEAR(step(samples(0.9)).time_to_target.p50 / now.time_to_target.p50, 0.9, 1e-12);
+  // Stored checkpoints do not follow the price of the nodes, nor does their start the samples.
+  EXPECT_NEAR(step(price(1.1)).price.p50 / now.price.p50, 1.1, 1e-5);
+  const auto training = [](const Prediction& one) { return one.run_terms.front().time; };
+  EXPECT_NEAR(training(step(samples(0.9))) / training(now), 0.9, 1e-12);
 }
 
 }  // namespace

@@ -102,9 +102,9 @@ class Trained {
       return loss();
     };
     // A kink of a relu inside a step spoils its difference, rounding spoils small steps: one step
-    // of three must agree.
+    // of four must agree.
     double nearest = 0, difference = std::numeric_limits<double>::infinity();
-    for (const double step : {1.0 / 128, 1.0 / 512, 1.0 / 2048}) {
+    for (const double step : {1.0 / 128, 1.0 / 512, 1.0 / 2048, 1.0 / 8192}) {
       const double numeric =
           (8 * (moved(step) - moved(-step)) - (moved(2 * step) - moved(-2 * step))) / (12 * step);
       if (std::abs(numeric - analytic) >= difference) continue;
