@@ -68,6 +68,7 @@ Result<int> explain_plan(Session& session, const std::string& path) {
   terminal.say("");
   terminal.say(format_table(plan_rows({ranked}, nullptr)));
   terminal.say(format_table(term_rows(now)));
+  terminal.say(format_table(run_rows(now)));
   terminal.say(format_table(limit_rows(uses)));
   for (const std::string& line : binds) terminal.say("binds     " + line);
   terminal.say("");

@@ -192,6 +192,24 @@ std::optional<double> term_of(const Prediction& prediction, const std::string& n
   return std::nullopt;
 }
 
+/// Names of the terms of both, in their order.
+template <class AnyTerm>
+std::vector<std::string> names_of(const std::vector<AnyTerm>& first,
+                                  const std::vector<AnyTerm>& second) {
+  std::vector<std::string> names;
+  for (const auto* terms : {&first, &second}) {
+    for (const AnyTerm& term : *terms) {
+      if (std::ranges::find(names, term.name) == names.end()) names.push_back(term.name);
+    }
+  }
+  return names;
+}
+
+const RunTerm* run_term(const Prediction& prediction, const std::string& name) {
+  const auto found = std::ranges::find(prediction.run_terms, name, &RunTerm::name);
+  return found == prediction.run_terms.end() ? nullptr : &*found;
+}
+
 std::string text_of(Change::Unit unit, const std::optional<double>& value) {
   if (!value) return kAbsent;
   switch (unit) {
@@ -242,13 +260,7 @@ std::vector<Change> prediction_changes(const Prediction& first, const Prediction
     if (a.value_or(0) != 0 || b.value_or(0) != 0) changes.push_back({what, unit, a, b});
   };
   add("step", Unit::kSeconds, first.step_time.p50.value(), second.step_time.p50.value());
-  std::vector<std::string> names;
-  for (const auto* prediction : {&first, &second}) {
-    for (const Term& term : prediction->terms) {
-      if (std::ranges::find(names, term.name) == names.end()) names.push_back(term.name);
-    }
-  }
-  for (const std::string& name : names)
+  for (const std::string& name : names_of(first.terms, second.terms))
     add("  " + name, Unit::kSeconds, term_of(first, name), term_of(second, name));
 
   const MemoryBreakdown &a = first.memory, &b = second.memory;
@@ -266,11 +278,20 @@ std::vector<Change> prediction_changes(const Prediction& first, const Prediction
   bytes("  communication", a.communication, b.communication);
   bytes("  process besides", first.process_overhead, second.process_overhead);
 
+  const auto add_run = [&](Unit unit, auto value) {
+    for (const std::string& name : names_of(first.run_terms, second.run_terms)) {
+      const RunTerm *one = run_term(first, name), *other = run_term(second, name);
+      add("  " + name, unit, one ? std::optional(value(*one)) : std::nullopt,
+          other ? std::optional(value(*other)) : std::nullopt);
+    }
+  };
   add("time to target", Unit::kSeconds, first.time_to_target.p50.value(),
       second.time_to_target.p50.value());
   add("  p90", Unit::kSeconds, first.time_to_target.p90.value(), second.time_to_target.p90.value());
+  add_run(Unit::kSeconds, [](const RunTerm& term) { return term.time.value(); });
   add("price", Unit::kDollars, first.price.p50.value(), second.price.p50.value());
   add("  p90", Unit::kDollars, first.price.p90.value(), second.price.p90.value());
+  add_run(Unit::kDollars, [](const RunTerm& term) { return term.price.value(); });
   add("P(deadline)", Unit::kProbability, first.p_deadline, second.p_deadline);
   add("P(budget)", Unit::kProbability, first.p_budget, second.p_budget);
   add("P(both)", Unit::kProbability, first.p_both, second.p_both);

@@ -33,8 +33,8 @@ struct Change {
   std::optional<double> relative() const;
 };
 
-/// Step with its terms, memory with its categories, time to target and price (median and p90),
-/// probabilities. What is zero or absent in both is left out.
+/// Step with its terms, memory with its categories, time to target and price (median and p90) with
+/// the terms of the run, probabilities. What is zero or absent in both is left out.
 std::vector<Change> prediction_changes(const Prediction& first, const Prediction& second);
 
 /// Tables for format_table(); the headings are those of the two files.

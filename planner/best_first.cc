@@ -125,9 +125,13 @@ class Search {
     return {};
   }
 
-  /// Plans that no other beats in both time and price, fastest first.
+  /// Plans that no other beats in both time and price, in any market the job allows, fastest first.
   std::vector<RankedPlan> front() const {
-    std::vector<RankedPlan> sorted = found_;
+    std::vector<RankedPlan> sorted;
+    for (RankedPlan one : found_) {
+      one.plan.checkpoint_every = job_.checkpoint_every;  // a spot market has its own
+      for (RankedPlan& plan : in_each_market(job_, one)) sorted.push_back(std::move(plan));
+    }
     std::ranges::sort(sorted, [](const RankedPlan& a, const RankedPlan& b) {
       return std::pair(a.prediction.time_to_target.p50, a.prediction.price.p50) <
              std::pair(b.prediction.time_to_target.p50, b.prediction.price.p50);
@@ -230,9 +234,15 @@ class Search {
       }
     }
     if (!fits_memory(first.plan, first.prediction)) return {};
-    PLUTO_ASSIGN(auto simplest, space_.simplest(first));
-    judge(simplest);
-    if (simplest.meets_limits == first.meets_limits) first = std::move(simplest);
+    PLUTO_ASSIGN(const auto simplest, space_.simplest(first));
+    auto rented = on_best_market(job_, simplest);
+    // What is lost in the step can be more on nodes that are taken back.
+    const auto near = [](auto one, auto other) { return one <= other * (1 + kNegligibleGain); };
+    if (rented && rented->meets_limits == first.meets_limits &&
+        near(rented->prediction.price.p50, first.prediction.price.p50) &&
+        near(rented->prediction.time_to_target.p50, first.prediction.time_to_target.p50)) {
+      first = std::move(*rented);
+    }
     return {};
   }
 

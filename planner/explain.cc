@@ -17,12 +17,12 @@ std::string counted(std::size_t count, const char* noun) {
 }
 
 std::string place(const Plan& plan) {
-  return fmt::format("{} on {} of {}, global batch {} = {} x {}{}",
-                     counted(static_cast<std::size_t>(plan.layout.ranks()), "rank"),
-                     counted(static_cast<std::size_t>(plan.cluster.nodes), "node"),
-                     plan.cluster.instance.name, plan.global_batch, plan.layout.data,
-                     plan.micro_batch,
-                     plan.accumulation > 1 ? fmt::format(" x {}", plan.accumulation) : "");
+  return fmt::format(
+      "{} on {} of {}{}, global batch {} = {} x {}{}",
+      counted(static_cast<std::size_t>(plan.layout.ranks()), "rank"),
+      counted(static_cast<std::size_t>(plan.cluster.nodes), "node"), plan.cluster.instance.name,
+      plan.cluster.market == Market::kSpot ? " on spot" : "", plan.global_batch, plan.layout.data,
+      plan.micro_batch, plan.accumulation > 1 ? fmt::format(" x {}", plan.accumulation) : "");
 }
 
 std::string outcome(const Prediction& prediction) {

@@ -46,6 +46,14 @@ TEST_F(ParetoTest, TheFrontAscendsInTimeAndDescendsInPrice) {
       << "a front that nobody asked for was not searched for";
 }
 
+// On the market where it is cheapest, too: a simpler plan may not cost more.
+TEST_F(ParetoTest, TheCheapestIsFirst) {
+  const Value document = run_json({"search", "gpt.yaml", "--deadline", "1d"});
+  const Value::Array& plans = at(document, "plans").as_array();
+  for (const Value& other : plans)
+    EXPECT_LE(median(plans.front(), "price_usd"), 1.011 * median(other, "price_usd"));
+}
+
 TEST_F(ParetoTest, IsDrawnListedAndWritten) {
   const testing::CommandResult said =
       run({"search", "gpt.yaml", "--minimize", "time", "--svg", "front.svg"});

@@ -10,6 +10,7 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::sample_plan;
 using testing::sample_prediction;
@@ -133,7 +134,14 @@ TEST(PlanDiffTest, PredictionsAreComparedTermByTermAndByCategory) {
   other.terms.push_back({"bubble", Seconds(0.001), 0.1, Evidence::kDatasheet});
   other.memory.activations = Bytes(12);
   other.p_budget.reset();
-  const auto rows = change_rows(prediction_changes(sample_prediction(), other), "a", "b");
+  Prediction now = sample_prediction();
+  now.run_terms = {{"training", Seconds(7), Dollars(0.03), 0.1, Evidence::kDatasheet}};
+  other.run_terms = {{"training", Seconds(3.5), Dollars(0.015), 0.1, Evidence::kDatasheet},
+                     {"start_up", Seconds(60), Dollars(0.01), 0.1, Evidence::kAssumed}};
+  const auto rows = change_rows(prediction_changes(now, other), "a", "b");
+  EXPECT_THAT(rows, Contains(ElementsAre("  training", "7.00 s", "3.50 s", "-50.0 %")));
+  EXPECT_THAT(rows, Contains(ElementsAre("  start_up", "-", "1m00s", "-")));
+  EXPECT_THAT(rows, Contains(ElementsAre("  training", "$0.03", HasSubstr("$0.01"), "-50.0 %")));
   EXPECT_THAT(rows[0], ElementsAre("predicted", "a", "b", "change"));
   EXPECT_THAT(rows, Contains(ElementsAre("step", "11.0 ms", "11.0 ms", "+0.0 %")));
   EXPECT_THAT(rows, Contains(ElementsAre("  compute", "8.00 ms", "4.00 ms", "-50.0 %")));
