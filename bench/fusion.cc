@@ -75,6 +75,12 @@ class Chain {
   }
 
  private:
+  static ModelGraph empty() {
+    ModelGraph model;
+    model.name = "chain";
+    model.inputs.resize(1);
+    return model;
+  }
   std::string name() const { return fmt::format("n{}", b_.ops()); }
   Chain& weights(OpKind kind, OpAttrs attrs, Shape shape, std::int64_t out, bool bias) {
     std::vector<TensorId> inputs = {x_, b_.parameter(name() + ".w", std::move(shape), {})};
@@ -84,7 +90,7 @@ class Chain {
   }
 
   GraphBuilder b_;
-  ModelGraph model_{.name = "chain", .graph = {}, .inputs = std::vector<TensorId>(1)};
+  ModelGraph model_ = empty();
   TensorId x_, kept_;
 };
 
