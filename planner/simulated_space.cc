@@ -70,8 +70,11 @@ Result<std::optional<CellBound>> SimulatedSpace::bound(std::size_t cell) {
     const Seconds time = step * static_cast<double>(plan.steps);
     if (!least || time < least->time) least = {time, least_price(job_, plan.cluster) * time};
   };
-  for (const auto micro_batch : space_.placements[cell].micro_batches) {
-    const Plan plan = plan_of_share(cell, micro_batch);
+  const Placement& placement = space_.placements[cell];
+  Plan plan = plan_of_share(cell, placement.micro_batches.front());
+  for (const auto micro_batch : placement.micro_batches) {
+    plan.micro_batch = micro_batch;
+    plan.accumulation = placement.global_batch / placement.ranks / micro_batch;
     PLUTO_ASSIGN(const auto memory, bounds_->memory(plan));
     const Share share{micro_batch, bounds_->step(plan), true};
     if (memory + overhead > plan.cluster.instance.node.device.memory) {
@@ -138,14 +141,28 @@ Result<std::optional<RankedPlan>> SimulatedSpace::fastest(std::vector<Plan> plan
                                                           const std::function<bool()>& stop) {
   for (Plan& plan : plans) {
     if (stop()) break;
-    PLUTO_ASSIGN(const auto gradients, gradient_order(model_, plan));
+    const bool split = !plan.sharded.empty();
+    std::vector<GradientInfo> own;
+    if (split) {
+      PLUTO_ASSIGN(own, gradient_order(model_, plan));
+    }
+    const auto& gradients = split ? own : gradients_;
     const auto method = plan.shard > 0 ? SyncMethod::kShard : SyncMethod::kAllReduce;
     auto buckets = make_buckets(gradients, std::vector(gradients.size(), method), kPlainBucket);
     if (plan.sharded.empty() && plan.shard == 0) {
       for (BucketPlan& bucket : buckets) bucket.wire = element_type(plan.precision);
     }
     if (plan.layout.data == 1) buckets.clear();
-    PLUTO_ASSIGN(auto one, predicted(with_buckets(std::move(plan), std::move(buckets))));
+    plan = with_buckets(std::move(plan), std::move(buckets));
+    RankedPlan one;
+    if (split || plan.recompute != Recompute::kNone) {
+      PLUTO_ASSIGN(one, predicted(std::move(plan)));
+    } else {
+      PLUTO_ASSIGN(const TrainingGraph* training, training_of(plan));
+      PLUTO_ASSIGN(const auto lowered, lower(*training, plan));
+      PLUTO_ASSIGN(auto predicted, predict(lowered, plan, costs_));
+      one = {std::move(plan), std::move(predicted.prediction), false};
+    }
     ++evaluated_;
     if (!fits_memory(one.plan, one.prediction)) continue;
     const bool faster = !best || one.prediction.step_time.p50 * (1 + kNegligibleGain) <
