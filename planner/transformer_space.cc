@@ -326,7 +326,17 @@ Result<std::optional<RankedPlan>> TransformerSpace::best(std::size_t index,
       ++out_of_memory_;
       continue;
     }
+    const TransformerLayerCost& cost = layer.cost;
+    const double one = cost.forward + cost.backward + cost.tensor_comm;
+    const double all =
+        layer.device_seconds * layer.plan.micro_batch / (layer.plan.tensor * layer.plan.context);
     visit_plans(cell, layer, [&](const TransformerPlan& plan) {
+      // m micro-batches of the fullest stage, and the others' once, an interleave-th of it: what
+      // sends and exchanges only add to.
+      const int most = (shape_.layers + plan.pipeline - 1) / plan.pipeline;
+      const double chunks = plan.interleave;
+      const double least = (plan.accumulation() - 1 / chunks) * most * one + all / chunks;
+      if (best && least >= best->step.value()) return;
       ++evaluated_;
       const Seconds step =
           predict_transformer(layer.cost, shape_, plan, cluster, place.given->evidence.costs)
