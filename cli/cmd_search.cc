@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/front_chart.h"
+#include "cli/nearest_limits.h"
 #include "cli/plan_table.h"
 #include "cli/search_job.h"
 #include "cli/window.h"
@@ -37,45 +38,17 @@ Value rejections_value(const Rejections& r) {
   return value;
 }
 
-void say_infeasible(Terminal& terminal, const Searched& s, const std::string& job_path) {
+void say_infeasible(Terminal& terminal, const Searched& s, const SearchOptions& options) {
   const SearchResult& r = s.result;
   const TrainingJob& job = s.context.job;
-  terminal.say(fmt::format("no plan {}meets {}",
-                           r.termination == Termination::kLimitReached ? "found in time " : "",
-                           limits_text(job)));
-  const std::string quantile = fmt::format("p{:.3g}", 100 * job.confidence);
-  std::vector<std::vector<std::string>> rows = {
-      {"nearest", "time " + quantile, "price " + quantile, "P", "type this"}};
-  auto time_at = [&](const RankedPlan& plan) {
-    return plan.prediction.time_to_target.p50 * quantile_factor(job, plan.prediction);
-  };
-  auto price_at = [&](const RankedPlan& plan) {
-    return plan.prediction.price.p50 * quantile_factor(job, plan.prediction);
-  };
-  auto add = [&](const char* what, const std::optional<RankedPlan>& plan, const std::string& flag) {
-    if (!plan) return;
-    const auto& p = plan->prediction;
-    const auto probability = p.p_both ? p.p_both : p.p_deadline ? p.p_deadline : p.p_budget;
-    rows.push_back({what, to_text(time_at(*plan)), to_text(price_at(*plan)),
-                    probability ? fmt::format("{:.2f}", *probability) : "-",
-                    fmt::format("pluto-plan search {} {}", job_path, flag)});
-  };
-  // Rounded up, so that the command typed is feasible.
-  auto up = [](double value) { return value * 1.005; };
-  if (r.nearest_by_budget)
-    add("by budget", r.nearest_by_budget,
-        fmt::format("--budget {:.3g}", up(price_at(*r.nearest_by_budget).value())));
-  if (r.nearest_by_deadline)
-    add("by deadline", r.nearest_by_deadline,
-        fmt::format("--deadline {:.0f}s", up(time_at(*r.nearest_by_deadline).value()) + 1));
-  if (r.nearest_by_confidence) {
-    const auto& p = r.nearest_by_confidence->prediction;
-    const auto probability = p.p_both ? p.p_both : p.p_deadline ? p.p_deadline : p.p_budget;
-    if (probability && *probability >= 0.5)
-      add("by confidence", r.nearest_by_confidence,
-          fmt::format("--confidence {:.2f}", *probability - 0.005));
+  const auto rows = nearest_rows(job, r, options);
+  if (job.budget || job.deadline) {
+    terminal.say(fmt::format("no plan {}meets {}",
+                             r.termination == Termination::kLimitReached ? "found in time " : "",
+                             limits_text(job)));
   }
-  terminal.say(format_table(rows));
+  if (rows.size() > 1) terminal.say(format_table(rows));
+  for (const std::string& line : explain(job, r)) terminal.say(line);
   terminal.say(fmt::format(
       "rejected  {} out of memory   {} too slow   {} too dear   {} not divisible",
       r.rejections.memory, r.rejections.deadline, r.rejections.budget, r.rejections.divisibility));
@@ -156,7 +129,7 @@ Result<int> run_search(Session& session, const Options& options) {
   terminal.say(heading_text(s.context, work_text(r)));
   terminal.say("");
   if (r.ranked.empty() || !r.ranked.front().meets_limits) {
-    say_infeasible(terminal, s, options.job);
+    say_infeasible(terminal, s, options);
     PLUTO_TRY(show_front(terminal, s, options));
     return kInfeasible;
   }

@@ -213,7 +213,7 @@ void explain_misses(const TrainingJob& job, const SearchResult& result,
                     place(plan->plan)));
   }
   if (const auto& plan = result.nearest_by_confidence;
-      plan && (job.deadline || job.budget) && probability_of(plan->prediction) > 0) {
+      plan && (job.deadline || job.budget) && probability_of(plan->prediction) >= 0.005) {
     sentences.push_back(fmt::format("the limits can be met with probability {:.2f}: {}",
                                     probability_of(plan->prediction), place(plan->plan)));
   }
@@ -245,6 +245,10 @@ std::vector<std::string> explain(const TrainingJob& job, const SearchResult& res
         fmt::format("no plan fits: {} still needs {} on a device of {}", place(chosen.plan),
                     to_text(prediction.memory.total() + prediction.process_overhead),
                     to_text(chosen.plan.cluster.instance.node.device.memory)));
+    sentences.emplace_back(
+        "more ranks share what a model holds, and devices with more memory hold more");
+    explain_rejections(result.rejections, sentences);
+    return sentences;
   } else {
     sentences.push_back(fmt::format("{} ({}); the nearest takes {}: {}",
                                     result.termination == Termination::kLimitReached
@@ -254,7 +258,7 @@ std::vector<std::string> explain(const TrainingJob& job, const SearchResult& res
     explain_misses(job, result, sentences);
   }
   explain_terms(prediction, sentences);
-  if (chosen.plan.layout.ranks() > 1) {
+  if (!chosen.plan.buckets.empty()) {
     sentences.push_back("gradients: " + sync_sentence(chosen.plan));
     if (result.baseline && result.baseline->plan.buckets != chosen.plan.buckets) {
       sentences.push_back("plain data parallelism with all_reduce in 25 MiB buckets takes " +
