@@ -7,33 +7,24 @@
 namespace pluto {
 
 Lanes lanes_of(const TimedTask& task) {
-  Lanes lanes{};
-  lanes[static_cast<std::size_t>(task.resource)] = true;
-  if (task.resource == Resource::kNetwork) {
-    lanes[static_cast<std::size_t>(Resource::kNetwork)] = task.direction != Direction::kDown;
-    lanes[kResourceCount] = task.direction != Direction::kUp;
-  }
+  const auto lane = [](std::size_t index) { return static_cast<Lanes>(1u << index); };
+  if (task.resource != Resource::kNetwork) return lane(static_cast<std::size_t>(task.resource));
+  Lanes lanes = 0;
+  if (task.direction != Direction::kDown) lanes |= lane(static_cast<std::size_t>(task.resource));
+  if (task.direction != Direction::kUp) lanes |= lane(kResourceCount);
   return lanes;
 }
 
 FluidRun::FluidRun(std::span<const TimedTask> tasks, std::size_t count)
     : start(count), end(count), tasks_(tasks), ended_(count, 0), left_(count) {}
 
-bool FluidRun::free_for(std::size_t index) const {
-  const Lanes lanes = lanes_of(task(index));
-  for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
-    if (lanes[lane] && taken_[lane]) return false;
-  }
-  return true;
-}
-
 void FluidRun::begin(std::size_t index) {
   start[index] = Seconds(now_);
-  const double duration = task(index).duration.value();
+  const TimedTask& what = task(index);
+  const double duration = what.duration.value();
   if (duration <= 0) return finish(index);
-  const Lanes lanes = lanes_of(task(index));
-  for (std::size_t lane = 0; lane < kLaneCount; ++lane) taken_[lane] |= lanes[lane];
-  running_.push_back({index, duration});
+  taken_ |= lanes_of(what);
+  running_.push_back({index, &what, duration});
 }
 
 void FluidRun::finish(std::size_t index) {
@@ -48,7 +39,7 @@ void FluidRun::set_rates() {
   bool computes = false;
   double share = 0;
   for (const Running& one : running_) {
-    const TimedTask& what = task(one.index);
+    const TimedTask& what = *one.task;
     computes = computes || what.resource == Resource::kCompute;
     if (what.resource != Resource::kNetwork) continue;
     ++networks;
@@ -56,7 +47,7 @@ void FluidRun::set_rates() {
   }
   double sum = 0;
   for (Running& one : running_) {
-    const TimedTask& what = task(one.index);
+    const TimedTask& what = *one.task;
     one.rate = 1;
     if (what.resource == Resource::kCompute) one.rate = 1 - std::clamp(share, 0.0, kLargestShare);
     if (what.resource == Resource::kNetwork) {
@@ -73,20 +64,18 @@ void FluidRun::advance() {
   double step = std::numeric_limits<double>::infinity();
   for (const Running& one : running_) step = std::min(step, one.remaining / one.rate);
   now_ += step;
-  std::vector<std::size_t> done;
+  auto kept = running_.begin();
   for (Running& one : running_) {
-    if (one.remaining / one.rate <= step) done.push_back(one.index);
-    one.remaining -= step * one.rate;
-    if (task(one.index).resource == Resource::kCompute) slowed_ += step * (1 - one.rate);
-  }
-  for (const std::size_t index : done) {
-    std::erase_if(running_, [&](const Running& one) { return one.index == index; });
-    const Lanes lanes = lanes_of(task(index));
-    for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
-      if (lanes[lane]) taken_[lane] = false;
+    if (one.task->resource == Resource::kCompute) slowed_ += step * (1 - one.rate);
+    if (one.remaining / one.rate <= step) {
+      taken_ &= static_cast<Lanes>(~lanes_of(*one.task));
+      finish(one.index);
+      continue;
     }
-    finish(index);
+    one.remaining -= step * one.rate;
+    *kept++ = one;
   }
+  running_.erase(kept, running_.end());
 }
 
 std::vector<std::size_t> FluidRun::take_ended() { return std::exchange(just_ended_, {}); }

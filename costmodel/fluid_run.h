@@ -1,7 +1,6 @@
 #pragma once
 // Tasks in progress: lanes that are taken, and how far each task is at any time.
 
-#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -10,9 +9,10 @@
 
 namespace pluto {
 
-/// What one task at a time takes: a resource, or one direction of the network.
+/// What one task at a time takes: a resource, or one direction of the network. A bit each.
 constexpr std::size_t kLaneCount = kResourceCount + 1;
-using Lanes = std::array<bool, kLaneCount>;
+using Lanes = std::uint8_t;
+static_assert(kLaneCount <= 8);
 Lanes lanes_of(const TimedTask& task);
 
 /// Progress of tasks that somebody else starts. The list may stand for several steps of the same
@@ -21,9 +21,11 @@ class FluidRun {
  public:
   FluidRun(std::span<const TimedTask> tasks, std::size_t count);
 
-  const TimedTask& task(std::size_t index) const { return tasks_[index % tasks_.size()]; }
+  const TimedTask& task(std::size_t index) const {
+    return tasks_[index < tasks_.size() ? index : index % tasks_.size()];
+  }
   /// Whether no running task takes a lane of this one.
-  bool free_for(std::size_t index) const;
+  bool free_for(std::size_t index) const { return (lanes_of(task(index)) & taken_) == 0; }
   /// Precondition: free_for(index). A task without duration ends at once.
   void begin(std::size_t index);
   bool ended(std::size_t index) const { return ended_[index] != 0; }
@@ -42,6 +44,7 @@ class FluidRun {
  private:
   struct Running {
     std::size_t index = 0;
+    const TimedTask* task = nullptr;
     double remaining = 0;  ///< seconds alone
     double rate = 1;
   };
@@ -53,7 +56,7 @@ class FluidRun {
   std::vector<char> ended_;
   std::vector<Running> running_;
   std::vector<std::size_t> just_ended_;
-  Lanes taken_{};
+  Lanes taken_ = 0;
   std::size_t left_;
   double now_ = 0, slowed_ = 0;
 };

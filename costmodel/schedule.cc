@@ -17,21 +17,24 @@ struct Queue {
   bool begins_with(std::size_t task) const { return next < tasks.size() && tasks[next] == task; }
 };
 
+bool has(Lanes lanes, std::size_t lane) { return (lanes >> lane & 1) != 0; }
+
 }  // namespace
 
 Schedule schedule(std::span<const TimedTask> tasks) {
   std::array<Queue, kLaneCount> queues;
+  std::vector<Lanes> lanes_by_task(tasks.size());
   for (std::size_t i = 0; i < tasks.size(); ++i) {
-    const Lanes lanes = lanes_of(tasks[i]);
+    const Lanes lanes = lanes_by_task[i] = lanes_of(tasks[i]);
     for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
-      if (lanes[lane]) queues[lane].tasks.push_back(i);
+      if (has(lanes, lane)) queues[lane].tasks.push_back(i);
     }
   }
   FluidRun run(tasks, tasks.size());
   const auto may_begin = [&](std::size_t task) {
-    const Lanes lanes = lanes_of(tasks[task]);
+    const Lanes lanes = lanes_by_task[task];
     for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
-      if (lanes[lane] && !queues[lane].begins_with(task)) return false;
+      if (has(lanes, lane) && !queues[lane].begins_with(task)) return false;
     }
     return run.free_for(task) && std::ranges::all_of(tasks[task].predecessors, [&](TaskId id) {
              return run.ended(id.index());
@@ -43,9 +46,9 @@ Schedule schedule(std::span<const TimedTask> tasks) {
       for (auto& queue : queues) {
         while (queue.next < queue.tasks.size() && may_begin(queue.tasks[queue.next])) {
           const auto task = queue.tasks[queue.next];
-          const Lanes lanes = lanes_of(tasks[task]);
+          const Lanes lanes = lanes_by_task[task];
           for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
-            if (lanes[lane]) ++queues[lane].next;
+            if (has(lanes, lane)) ++queues[lane].next;
           }
           run.begin(task);
           again = true;
@@ -70,12 +73,12 @@ Seconds critical_path(std::span<const TimedTask> tasks) {
     const Lanes lanes = lanes_of(tasks[i]);
     Seconds start;
     for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
-      if (lanes[lane]) start = std::max(start, lane_end[lane]);
+      if (has(lanes, lane)) start = std::max(start, lane_end[lane]);
     }
     for (const auto id : tasks[i].predecessors) start = std::max(start, end[id.index()]);
     end[i] = start + tasks[i].duration;
     for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
-      if (lanes[lane]) lane_end[lane] = end[i];
+      if (has(lanes, lane)) lane_end[lane] = end[i];
     }
     longest = std::max(longest, end[i]);
   }

@@ -264,8 +264,15 @@ Result<Graph> GraphBuilder::build() && {
       if (consumers.empty() || consumers.back() != op.id) consumers.push_back(op.id);
     }
   }
-  graph_.fingerprint_ = fingerprint_of(graph_.tensors_, graph_.ops_);
+  graph_.fingerprint_ = std::make_shared<Graph::LazyFingerprint>();
   return std::move(graph_);
+}
+
+std::uint64_t Graph::fingerprint() const {
+  if (!fingerprint_) return 0;
+  std::call_once(fingerprint_->once,
+                 [this] { fingerprint_->value = fingerprint_of(tensors_, ops_); });
+  return fingerprint_->value;
 }
 
 std::int64_t parameter_count(const Graph& graph) {

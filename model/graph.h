@@ -3,6 +3,8 @@
 // Shapes are per sample and hold no costs; batch is an argument of whoever asks.
 
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -73,8 +75,9 @@ class Graph {
   std::vector<TensorId> with_role(TensorRole role) const;  ///< in id order
   /// Ops that list the tensor in inputs, in order, each once.
   const std::vector<OpId>& consumers(TensorId id) const { return consumers_[id.index()]; }
-  /// Stable across processes and versions: names, kinds, attributes, types, wiring.
-  std::uint64_t fingerprint() const { return fingerprint_; }
+  /// Stable across processes and versions: names, kinds, attributes, types, wiring. Computed when
+  /// first asked for; copies share it.
+  std::uint64_t fingerprint() const;
 
  private:
   friend class GraphBuilder;
@@ -82,7 +85,11 @@ class Graph {
   std::vector<Op> ops_;
   std::vector<std::vector<OpId>> consumers_;             ///< by TensorId
   std::unordered_map<std::string, TensorId> tensor_of_;  ///< by name
-  std::uint64_t fingerprint_ = 0;
+  struct LazyFingerprint {
+    std::once_flag once;
+    std::uint64_t value = 0;
+  };
+  std::shared_ptr<LazyFingerprint> fingerprint_;  ///< null: of an empty graph
 };
 
 /// Builds a Graph op by op. Output types come from the op's schema (model/op_schema.h). The first

@@ -1,6 +1,7 @@
 #include "planner/bounds.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "costmodel/collective_time.h"
@@ -34,7 +35,10 @@ Bounds::Bounds(const ModelGraph& model, LoweredPlan alone, const std::vector<Syn
       servers_allowed_(std::ranges::count(allowed, SyncMethod::kParameterServer) > 0),
       replaceable_(alone_.training.graph.ops().size()) {
   for (const auto& trained : alone_.training.trained) {
-    if (!has_sufficient_factors(alone_.training, trained.parameter)) continue;
+    if (!has_sufficient_factors(alone_.training, trained.parameter)) {
+      unavoidable_ += alone_.training.graph.tensor(trained.parameter).type.bytes(1);
+      continue;
+    }
     const auto producer = alone_.training.graph.tensor(trained.gradient).producer;
     if (producer) replaceable_[producer->index()] = true;
   }
@@ -49,7 +53,9 @@ const Bounds::Parts& Bounds::parts(const Plan& plan) {
   for (const auto& op : alone_.training.graph.ops()) {
     const auto signature = signature_of(alone_.training.graph, op, plan.micro_batch);
     const auto time = costs_.op(signature, device, busy).time;
-    if (alone_.training.phase[op.id.index()] == OpPhase::kUpdate) {
+    const OpPhase phase = alone_.training.phase[op.id.index()];
+    if (phase == OpPhase::kForward) parts.forward += time;
+    if (phase == OpPhase::kUpdate) {
       parts.update += time;
     } else if (replaceable_[op.id.index()]) {
       parts.replaceable += time;
@@ -60,13 +66,38 @@ const Bounds::Parts& Bounds::parts(const Plan& plan) {
   return parts;
 }
 
+Seconds Bounds::exchange(const Plan& plan) const {
+  const bool halves = plan.backend == "cuda" && element_type(plan.precision) != DType::kF32;
+  const std::int64_t bytes = unavoidable_.value() / (halves ? 2 : 1);
+  std::optional<Seconds> least;
+  for (const std::int64_t parts : {1, 8, 64}) {
+    CollectiveCall call;
+    call.ranks = call.servers = plan.layout.data;
+    call.bytes = Bytes(bytes / parts);
+    const auto time = [&](CollectiveKind kind) {
+      call.kind = kind;
+      return costs_.collective(call, plan.cluster).time;
+    };
+    const Seconds whole = time(CollectiveKind::kAllReduce);
+    const Seconds halved = time(CollectiveKind::kReduceScatter) + time(CollectiveKind::kAllGather);
+    const Seconds all = std::min(whole, halved) * static_cast<double>(parts);
+    if (!least || all < *least) least = all;
+  }
+  return *least;
+}
+
+Seconds Bounds::compute(const Plan& plan) {
+  const auto& part = parts(plan);
+  const bool factors = plan.layout.ranks() > 1 && factors_allowed_;
+  return (factors ? part.fixed : part.fixed + part.replaceable) *
+         static_cast<double>(plan.accumulation);
+}
+
 Seconds Bounds::step(const Plan& plan) {
   const auto& part = parts(plan);
   const int ranks = plan.layout.ranks();
-  const auto micro_batches = static_cast<double>(plan.accumulation);
-  Seconds compute = part.fixed * micro_batches;
-  if (ranks == 1 || !factors_allowed_) compute += part.replaceable * micro_batches;
-  compute += part.update / (servers_allowed_ ? ranks : 1);
+  Seconds busy = compute(plan) + part.update / (servers_allowed_ ? ranks : 1);
+  if (plan.layout.data > 1) busy = std::max(busy, part.forward + exchange(plan));
 
   Bytes sample;
   for (const auto& tensor : alone_.training.graph.tensors()) {
@@ -75,8 +106,8 @@ Seconds Bounds::step(const Plan& plan) {
   const auto reading = input_time(plan.data, sample, plan.cluster.instance.node,
                                   placement_of(plan.cluster, plan.layout.ranks()).per_node, costs_);
   const Seconds input =
-      reading.per_sample * (micro_batches * static_cast<double>(plan.micro_batch));
-  return compute + exposed_input(plan.data, input, compute);
+      reading.per_sample * static_cast<double>(plan.accumulation * plan.micro_batch);
+  return busy + exposed_input(plan.data, input, busy);
 }
 
 Result<Bytes> Bounds::memory(const Plan& plan) {

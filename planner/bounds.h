@@ -21,12 +21,18 @@ class Bounds {
   static Result<Bounds> make(const ModelGraph& model, const Plan& plan,
                              const std::vector<SyncMethod>& allowed, const CostSource& costs);
 
-  /// Formula: max(accumulation * (forward + backward) + update, input), where forward + backward is
-  /// the sum of the nodes' costs without those
-  ///   weight gradients that sufficient factors could replace, and update is shared by the ranks
-  ///   where servers are allowed.
-  /// Test: planner/bounds_test.cc.
+  /// Formula: max(accumulation * (forward + backward) + update, forward + exchange, input), where
+  ///   forward + backward is the sum of the nodes' costs without those weight gradients that
+  ///   sufficient factors could replace, forward is of one micro-batch, update is shared by the
+  ///   ranks where servers are allowed, and exchange is n min over s of t(s) / s: n the bytes of
+  ///   the gradients that have no factors (half of them where plans may send 16 bits), t(s) what an
+  ///   all_reduce of s bytes takes, or a reduce_scatter and an all_gather where that is less, s =
+  ///   n, n / 8, n / 64.
+  /// Valid for: collectives whose time a byte does not dip between these sizes. Test:
+  /// planner/bounds_test.cc.
   Seconds step(const Plan& plan);
+  /// Part of step(): forward and backward of all micro-batches.
+  Seconds compute(const Plan& plan);
 
   /// Formula: persistent blocks, two sets of inputs, and the live activations of one rank alone at
   /// their peak; no workspace, no staging. Errors: those of lower().
@@ -34,6 +40,7 @@ class Bounds {
 
  private:
   struct Parts {
+    Seconds forward;      // of fixed
     Seconds fixed;        // forward and backward without replaceable nodes
     Seconds replaceable;  // weight gradients with sufficient factors
     Seconds update;
@@ -41,12 +48,14 @@ class Bounds {
   Bounds(const ModelGraph& model, LoweredPlan alone, const std::vector<SyncMethod>& allowed,
          const CostSource& costs);
   const Parts& parts(const Plan& plan);
+  Seconds exchange(const Plan& plan) const;
 
   const ModelGraph& model_;
   LoweredPlan alone_;  // one rank, one micro-batch
   const CostSource& costs_;
   bool factors_allowed_, servers_allowed_;
   std::vector<bool> replaceable_;  // by OpId
+  Bytes unavoidable_;              // gradients without factors
   std::map<std::tuple<std::string, int, std::int64_t>, Parts>
       parts_;  // device, busy ranks, micro-batch
   std::map<std::pair<std::int64_t, std::int64_t>, Bytes>

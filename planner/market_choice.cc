@@ -46,6 +46,25 @@ DollarsPerHour least_price(const TrainingJob& job, const ClusterSpec& cluster) {
   return job.spot == SpotUse::kOnly ? spot.price() : std::min(cluster.price(), spot.price());
 }
 
+CellBound least_run(const TrainingJob& job, const Plan& plan, Seconds step, Seconds compute) {
+  Plan stays = plan;
+  stays.cluster.market = Market::kOnDemand;
+  stays.on_demand_after.reset();
+  stays.checkpoint_every = 0;
+  Prediction floor;
+  floor.step_time = {step, step, step};
+  floor.terms = {{"compute", compute, 0, Evidence::kMeasured}};
+  set_run(stays, floor);
+  CellBound bound{floor.time_to_target.p50, floor.price.p50};
+  if (job.spot == SpotUse::kNever || !offered_on_spot(plan.cluster)) return bound;
+  ClusterSpec spot = plan.cluster;
+  spot.market = Market::kSpot;
+  const Seconds billed = bound.time - plan.cluster.instance.rental->provisioning;
+  const Dollars price = spot.price() * billed * (1 - kSampling);
+  bound.price = job.spot == SpotUse::kOnly ? price : std::min(bound.price, price);
+  return bound;
+}
+
 std::vector<RankedPlan> in_each_market(const TrainingJob& job, const RankedPlan& ranked) {
   std::vector<RankedPlan> plans;
   RankedPlan one = ranked;

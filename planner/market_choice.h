@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "planner/plan_space.h"
 #include "planner/planner.h"
 
 namespace pluto {
@@ -11,8 +12,16 @@ namespace pluto {
 /// Whether every node of the cluster is sold on spot and it is known how it is taken back.
 bool offered_on_spot(const ClusterSpec& cluster);
 
-/// The lowest price an hour that any of the markets the job allows can have: what bounds use.
+/// The lowest price an hour that any of the markets the job allows can have.
 DollarsPerHour least_price(const TrainingJob& job, const ClusterSpec& cluster);
+
+/// What no run of `plan`, but for its market, can beat when its steps take at least `step`, of
+/// which `compute` is forward and backward. Formula: set_run() of that step, without checkpoints.
+/// On spot, where interruptions only add: the
+///   spot price of that time without provisioning, less kSampling, for medians are of a sample.
+/// Test: planner/market_choice_test.cc.
+CellBound least_run(const TrainingJob& job, const Plan& plan, Seconds step, Seconds compute);
+inline constexpr double kSampling = 0.01;
 
 /// The plan on the markets that the job allows and its nodes are offered on, priced again by
 /// set_run(): no step is simulated. In this order:

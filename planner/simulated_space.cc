@@ -17,7 +17,8 @@ SimulatedSpace::SimulatedSpace(const TrainingJob& job, const ModelGraph& model,
       model_(model),
       dataset_samples_(dataset_samples),
       candidates_(candidates),
-      costs_(costs) {}
+      costs_(costs),
+      lowered_(model) {}
 
 Result<std::unique_ptr<SimulatedSpace>> SimulatedSpace::make(
     const TrainingJob& job, const ModelGraph& model, std::int64_t dataset_samples,
@@ -40,8 +41,9 @@ Plan SimulatedSpace::plan_of_share(std::size_t cell, std::int64_t micro_batch) c
                  micro_batch);
 }
 
-Result<RankedPlan> SimulatedSpace::predicted(Plan plan) const {
-  PLUTO_ASSIGN(auto predicted, predict(model_, plan, costs_));
+Result<RankedPlan> SimulatedSpace::predicted(Plan plan) {
+  PLUTO_ASSIGN(const auto lowered, lowered_.of(plan));
+  PLUTO_ASSIGN(auto predicted, predict(*lowered, plan, costs_));
   return RankedPlan{std::move(plan), std::move(predicted.prediction), false};
 }
 
@@ -52,23 +54,14 @@ Rejections SimulatedSpace::rejections() const {
   return counted;
 }
 
-Result<const TrainingGraph*> SimulatedSpace::training_of(const Plan& plan) {
-  const auto found = trainings_.find(plan.accumulation);
-  if (found != trainings_.end()) return &found->second;
-  // Communication comes later: ranks alone run the same graph.
-  PLUTO_ASSIGN(auto training,
-               unsynchronized(model_, alone(plan, plan.micro_batch, plan.accumulation)));
-  return &trainings_.emplace(plan.accumulation, std::move(training)).first->second;
-}
-
 Result<std::optional<CellBound>> SimulatedSpace::bound(std::size_t cell) {
   const Bytes overhead = costs_.process_overhead().value_or(Bytes(0));
   std::optional<CellBound> least;
   auto& shares = shares_[cell];
   std::optional<Share> lightest;  // of those that do not fit
   const auto lower_to = [&](const Plan& plan, Seconds step) {
-    const Seconds time = step * static_cast<double>(plan.steps);
-    if (!least || time < least->time) least = {time, least_price(job_, plan.cluster) * time};
+    const CellBound run = least_run(job_, plan, step, bounds_->compute(plan));
+    if (!least || run.time < least->time) least = run;
   };
   const Placement& placement = space_.placements[cell];
   Plan plan = plan_of_share(cell, placement.micro_batches.front());
@@ -114,14 +107,10 @@ Result<std::optional<RankedPlan>> SimulatedSpace::best_of(std::size_t cell, cons
   const Plan plan = plan_of_share(cell, share.micro_batch);
   std::optional<RankedPlan> best;
   if (share.fits) {
-    PLUTO_ASSIGN(const TrainingGraph* training, training_of(plan));
-    PLUTO_ASSIGN(auto alternatives, choose_sync(*training, plan, gradients_, job_.allowed_sync,
+    PLUTO_ASSIGN(auto alternatives, choose_sync(lowered_, plan, gradients_, job_.allowed_sync,
                                                 costs_, share.step, stop, evaluated_));
     for (auto& alternative : alternatives) {
-      const Plan one = with_buckets(plan, std::move(alternative.buckets));
-      PLUTO_ASSIGN(const auto lowered, lower(*training, one));
-      PLUTO_ASSIGN(auto predicted, predict(lowered, one, costs_));
-      RankedPlan ranked{one, std::move(predicted.prediction), false};
+      PLUTO_ASSIGN(auto ranked, predicted(with_buckets(plan, std::move(alternative.buckets))));
       if (!fits_memory(ranked.plan, ranked.prediction)) continue;
       best = std::move(ranked);
       break;
@@ -154,15 +143,7 @@ Result<std::optional<RankedPlan>> SimulatedSpace::fastest(std::vector<Plan> plan
     }
     if (plan.layout.data == 1) buckets.clear();
     plan = with_buckets(std::move(plan), std::move(buckets));
-    RankedPlan one;
-    if (split || plan.recompute != Recompute::kNone) {
-      PLUTO_ASSIGN(one, predicted(std::move(plan)));
-    } else {
-      PLUTO_ASSIGN(const TrainingGraph* training, training_of(plan));
-      PLUTO_ASSIGN(const auto lowered, lower(*training, plan));
-      PLUTO_ASSIGN(auto predicted, predict(lowered, plan, costs_));
-      one = {std::move(plan), std::move(predicted.prediction), false};
-    }
+    PLUTO_ASSIGN(RankedPlan one, predicted(std::move(plan)));
     ++evaluated_;
     if (!fits_memory(one.plan, one.prediction)) continue;
     const bool faster = !best || one.prediction.step_time.p50 * (1 + kNegligibleGain) <

@@ -2,7 +2,6 @@
 // Data-parallel plans of any graph, priced by the simulator.
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "base/result.h"
 #include "costmodel/cost_source.h"
 #include "planner/bounds.h"
+#include "planner/lowered_plans.h"
 #include "planner/plan_space.h"
 #include "planner/space.h"
 
@@ -48,13 +48,12 @@ class SimulatedSpace final : public PlanSpace {
   SimulatedSpace(const TrainingJob& job, const ModelGraph& model, std::int64_t dataset_samples,
                  const std::vector<Candidate>& candidates, const CostSource& costs);
   Plan plan_of_share(std::size_t cell, std::int64_t micro_batch) const;
-  Result<RankedPlan> predicted(Plan plan) const;
+  Result<RankedPlan> predicted(Plan plan);
   Result<std::optional<RankedPlan>> best_of(std::size_t cell, const Share& share,
                                             const std::function<bool()>& stop);
   /// The fastest of the plans that fits and is faster than `best`; `best` when there is none.
   Result<std::optional<RankedPlan>> fastest(std::vector<Plan> plans, std::optional<RankedPlan> best,
                                             const std::function<bool()>& stop);
-  Result<const TrainingGraph*> training_of(const Plan& plan);
 
   const TrainingJob& job_;
   const ModelGraph& model_;
@@ -64,8 +63,8 @@ class SimulatedSpace final : public PlanSpace {
   Space space_;
   std::vector<GradientInfo> gradients_;
   std::optional<Bounds> bounds_;
-  std::vector<std::vector<Share>> shares_;           ///< by cell, fastest bound first
-  std::map<std::int64_t, TrainingGraph> trainings_;  ///< before communication, by accumulation
+  std::vector<std::vector<Share>> shares_;  ///< by cell, fastest bound first
+  LoweredPlans lowered_;
   std::int64_t evaluated_ = 0, out_of_memory_ = 0;
 };
 

@@ -20,10 +20,9 @@ using Assignment = std::vector<SyncMethod>;  // by group
 /// Costs assignments of one configuration, each distinct set of buckets once.
 class Alternatives {
  public:
-  Alternatives(const TrainingGraph& training, const Plan& plan,
-               const std::vector<GradientInfo>& gradients, std::vector<SyncGroup> groups,
-               const CostSource& costs, std::int64_t& evaluated)
-      : training_(training),
+  Alternatives(LoweredPlans& lowered, const Plan& plan, const std::vector<GradientInfo>& gradients,
+               std::vector<SyncGroup> groups, const CostSource& costs, std::int64_t& evaluated)
+      : lowered_(lowered),
         plan_(plan),
         gradients_(gradients),
         groups_(std::move(groups)),
@@ -44,11 +43,11 @@ class Alternatives {
     for (const auto& bucket : buckets) key.second.push_back(bucket.parameters.back());
     if (const auto found = known_.find(key); found != known_.end()) return found->second;
     const Plan plan = with_buckets(plan_, buckets);
-    PLUTO_ASSIGN(const auto lowered, lower(training_, plan));
+    PLUTO_ASSIGN(const auto lowered, lowered_.of(plan));
     PLUTO_ASSIGN(const auto step,
-                 simulate(lowered, plan.cluster, plan.data, costs_, {.timeline = false}));
+                 simulate(*lowered, plan.cluster, plan.data, costs_, {.timeline = false}));
     ++evaluated_;
-    tasks_ = lowered.program.tasks.size();
+    tasks_ = lowered->program.tasks.size();
     known_.emplace(std::move(key), step.step());
     costed_.push_back({std::move(buckets), step.step()});
     return step.step();
@@ -67,7 +66,7 @@ class Alternatives {
 
  private:
   using Key = std::pair<Assignment, std::vector<std::string>>;
-  const TrainingGraph& training_;  ///< the same for every assignment
+  LoweredPlans& lowered_;
   const Plan& plan_;
   const std::vector<GradientInfo>& gradients_;
   std::vector<SyncGroup> groups_;
@@ -197,7 +196,7 @@ std::vector<BucketPlan> make_buckets(const std::vector<GradientInfo>& gradients,
   return buckets;
 }
 
-Result<std::vector<CostedBuckets>> choose_sync(const TrainingGraph& training, const Plan& plan,
+Result<std::vector<CostedBuckets>> choose_sync(LoweredPlans& lowered, const Plan& plan,
                                                const std::vector<GradientInfo>& gradients,
                                                const std::vector<SyncMethod>& allowed,
                                                const CostSource& costs, Seconds floor,
@@ -205,7 +204,7 @@ Result<std::vector<CostedBuckets>> choose_sync(const TrainingGraph& training, co
                                                std::int64_t& evaluated) {
   std::vector<SyncGroup> groups;
   if (plan.layout.data > 1) groups = sync_groups(gradients, allowed);
-  Alternatives alternatives(training, plan, gradients, std::move(groups), costs, evaluated);
+  Alternatives alternatives(lowered, plan, gradients, std::move(groups), costs, evaluated);
   Assignment plain;
   std::int64_t assignments = 1;
   for (const auto& group : alternatives.groups()) {

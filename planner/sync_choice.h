@@ -10,6 +10,7 @@
 #include "costmodel/cost_source.h"
 #include "plan/lowering.h"
 #include "plan/plan.h"
+#include "planner/lowered_plans.h"
 
 namespace pluto {
 
@@ -51,11 +52,11 @@ struct CostedBuckets {
 /// serve). Returns the alternatives costed, fastest first, equal ones in the order they were tried;
 /// the first is the choice. Exact (every assignment times every bucket size) when that is at most
 /// kExactWork task simulations; else from plain data parallelism one change at a time, of one group
-/// or the bucket size, until none helps. `training`: unsynchronized() of the plan. Adds the number
+/// or the bucket size, until none helps. `lowered`: of the job of the plan. Adds the number
 /// of simulated alternatives to `evaluated`. Ends early, with what it has, when `stop` says so, and
 /// when plain data parallelism takes less than kNegligibleGain more than `floor`, which no
 /// alternative can beat. Errors: those of lower().
-Result<std::vector<CostedBuckets>> choose_sync(const TrainingGraph& training, const Plan& plan,
+Result<std::vector<CostedBuckets>> choose_sync(LoweredPlans& lowered, const Plan& plan,
                                                const std::vector<GradientInfo>& gradients,
                                                const std::vector<SyncMethod>& allowed,
                                                const CostSource& costs, Seconds floor,

@@ -41,9 +41,9 @@ TEST(Bounds, NoChoiceOfMethodsBeatsThem) {
         ASSERT_TRUE(memory.ok());
         EXPECT_GT(step.value(), 0);
         std::int64_t evaluated = 0;
+        LoweredPlans kept(model);
         const auto all = choose_sync(
-            *unsynchronized(model, alone(plan, plan.micro_batch, plan.accumulation)), plan,
-            *gradients, kAll, costs, Seconds(0), [] { return false; }, evaluated);
+            kept, plan, *gradients, kAll, costs, Seconds(0), [] { return false; }, evaluated);
         ASSERT_TRUE(all.ok());
         for (const auto& one : *all) EXPECT_LE(step.value(), one.step.value() * (1 + 1e-9));
         for (const auto* one : {&all->front(), &all->back()}) {

@@ -65,6 +65,20 @@ TEST(MarketChoiceTest, NoMarketIsCheaperThanTheBound) {
   for (const RankedPlan& one : in_each_market(job, ranked)) {
     EXPECT_GE(one.prediction.price.p50, least_price(job, ranked.plan.cluster) * least);
   }
+  // A start-up, a deadline that makes some move, and a day that interrupts.
+  for (const double hours : {10.0, 14.0, 40.0}) {
+    for (const SpotUse use : {SpotUse::kAuto, SpotUse::kNever, SpotUse::kOnly}) {
+      TrainingJob limits = limited(ranked, hours, 1000);
+      limits.spot = use;
+      const Prediction& given = ranked.prediction;
+      const CellBound bound = least_run(limits, ranked.plan, given.step_time.p50, Seconds(0));
+      EXPECT_GT(bound.time, least) << "nodes start";
+      for (const RankedPlan& one : in_each_market(limits, ranked)) {
+        EXPECT_LE(bound.price, one.prediction.price.p50) << hours;
+        EXPECT_LE(bound.time, one.prediction.time_to_target.p50) << hours;
+      }
+    }
+  }
   job.spot = SpotUse::kNever;
   EXPECT_EQ(least_price(job, ranked.plan.cluster), DollarsPerHour(20));
   job.spot = SpotUse::kAuto;

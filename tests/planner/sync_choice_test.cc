@@ -41,9 +41,9 @@ std::vector<CostedBuckets> chosen(const ModelGraph& model, const Plan& plan,
                                   const CostSource& costs,
                                   const std::vector<SyncMethod>& allowed = kAll) {
   std::int64_t evaluated = 0;
+  LoweredPlans kept(model);
   auto result = choose_sync(
-      *unsynchronized(model, alone(plan, plan.micro_batch, plan.accumulation)), plan,
-      gradients_of(model), allowed, costs, Seconds(0), [] { return false; }, evaluated);
+      kept, plan, gradients_of(model), allowed, costs, Seconds(0), [] { return false; }, evaluated);
   EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().message);
   EXPECT_EQ(evaluated, static_cast<std::int64_t>(result->size()));
   return *result;
@@ -202,12 +202,11 @@ TEST(SyncChoice, EndsWhenPlainDataParallelismIsAsGoodAsAnythingCanBe) {
   const auto model = perceptron({8, 6, 4});
   const auto costs = random_costs(3, 1e-4, 1);
   const Plan plan = plan_for(model, 3, 4, candidate("a", 3, 1));
-  const auto training = unsynchronized(model, alone(plan, plan.micro_batch, plan.accumulation));
+  LoweredPlans kept(model);
   const auto choose = [&](Seconds floor) {
     std::int64_t evaluated = 0;
     const auto never = [] { return false; };
-    auto all =
-        choose_sync(*training, plan, gradients_of(model), kAll, costs, floor, never, evaluated);
+    auto all = choose_sync(kept, plan, gradients_of(model), kAll, costs, floor, never, evaluated);
     EXPECT_TRUE(all.ok());
     return *all;
   };
@@ -232,9 +231,10 @@ TEST(SyncChoice, StopsWhenAskedAndKeepsWhatItHas) {
   int calls = 0;
   std::int64_t evaluated = 0;
   const Plan plan = plan_for(model, 3, 4, candidate("a", 3, 1));
+  LoweredPlans kept(model);
   const auto result = choose_sync(
-      *unsynchronized(model, alone(plan, plan.micro_batch, plan.accumulation)), plan,
-      gradients_of(model), kAll, costs, Seconds(0), [&] { return ++calls > 3; }, evaluated);
+      kept, plan, gradients_of(model), kAll, costs, Seconds(0), [&] { return ++calls > 3; },
+      evaluated);
   ASSERT_TRUE(result.ok());
   EXPECT_GE(result->size(), 1u);
   EXPECT_LE(evaluated, 4);
