@@ -129,11 +129,7 @@ Bytes held(const std::vector<ChainLayer>& layers, const CutRules& rules, const S
            std::size_t stage) {
   const std::size_t begin = stage == 0 ? 0 : cuts.first[stage - 1];
   const std::size_t end = stage < cuts.first.size() ? cuts.first[stage] : layers.size();
-  const auto in_flight =
-      std::min<std::int64_t>(rules.stages - static_cast<std::int64_t>(stage), rules.micro_batches);
-  Bytes sum;
-  for (std::size_t i = begin; i < end; ++i) sum += layers[i].states + layers[i].kept * in_flight;
-  return sum;
+  return held_by(layers, rules, stage, begin, end);
 }
 
 void keep_better(TriedCuts& best, TriedCuts other) {
@@ -141,11 +137,48 @@ void keep_better(TriedCuts& best, TriedCuts other) {
   if (fits != other_fits ? other_fits : other.step < best.step) best = std::move(other);
 }
 
+/// The chain of a model, and what its cuts have to respect but for memory.
+struct CutProblem {
+  std::vector<ChainLayer> layers;
+  CutRules rules;
+};
+
+Result<CutProblem> problem_of(const ModelGraph& model, const Graph& forward, const Plan& plan,
+                              const CostSource& costs) {
+  CutProblem problem;
+  PLUTO_ASSIGN(problem.layers, layers_of(model, forward, plan, costs));
+  problem.rules.stages = plan.layout.pipeline * plan.pipeline.interleave;
+  problem.rules.micro_batches = plan.accumulation;
+  set_link(plan, costs, problem.layers, problem.rules);
+  return problem;
+}
+
+/// Every cut the solver gives, until one fits or there is none.
+template <class Keep>
+Result<void> try_solver(const CutSolver& solver, const ModelGraph& model, const Graph& forward,
+                        const Plan& plan, const CostSource& costs, CutProblem problem, Keep keep) {
+  constexpr int kAttempts = 8;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    PLUTO_ASSIGN(const auto cuts, solver(problem.layers, problem.rules));
+    if (!cuts) break;
+    std::vector<std::string> names;
+    for (std::size_t first : cuts->first) names.push_back(forward.ops()[first].name);
+    // Some cuts cannot be: between three readers of a parameter.
+    auto one = tried(model, plan, costs, std::move(names));
+    if (!one.ok()) break;
+    // What the memory plan adds to the sum, it will add again.
+    problem.rules.memory = held(problem.layers, problem.rules, *cuts, one->fullest) - one->excess;
+    const bool fits = one->excess == Bytes(0);
+    keep(std::move(*one));
+    if (fits) break;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<PipelinePlan> choose_cuts(const ModelGraph& model, const Plan& plan,
                                  const CostSource& costs) {
-  constexpr int kAttempts = 8;
   PipelinePlan chosen = plan.pipeline;
   chosen.cuts.clear();
   const int chunks = plan.layout.pipeline * plan.pipeline.interleave;
@@ -153,27 +186,26 @@ Result<PipelinePlan> choose_cuts(const ModelGraph& model, const Plan& plan,
   PLUTO_ASSIGN(const ModelGraph forward, transformed(model, plan));
   PLUTO_ASSIGN_AT("pipeline", auto even, even_cuts(forward.graph, chunks));
   PLUTO_ASSIGN(TriedCuts best, tried(model, plan, costs, std::move(even)));
-  PLUTO_ASSIGN(const auto layers, layers_of(model, forward.graph, plan, costs));
-  CutRules rules;
-  rules.stages = chunks;
-  rules.micro_batches = plan.accumulation;
-  set_link(plan, costs, layers, rules);
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    PLUTO_ASSIGN(const auto cuts, cut_stages(layers, rules));
-    if (!cuts) break;
-    std::vector<std::string> names;
-    for (std::size_t first : cuts->first) names.push_back(forward.graph.ops()[first].name);
-    // Some cuts cannot be: between three readers of a parameter.
-    auto one = tried(model, plan, costs, std::move(names));
-    if (!one.ok()) break;
-    // What the memory plan adds to the sum, it will add again.
-    rules.memory = held(layers, rules, *cuts, one->fullest) - one->excess;
-    const bool fits = one->excess == Bytes(0);
-    keep_better(best, std::move(*one));
-    if (fits) break;
-  }
+  PLUTO_ASSIGN(auto problem, problem_of(model, forward.graph, plan, costs));
+  PLUTO_TRY(try_solver(cut_stages, model, forward.graph, plan, costs, std::move(problem),
+                       [&](TriedCuts one) { keep_better(best, std::move(one)); }));
   chosen.cuts = std::move(best.names);
   return chosen;
+}
+
+Result<std::optional<PipelinePlan>> cuts_by(const CutSolver& solver, const ModelGraph& model,
+                                            const Plan& plan, const CostSource& costs) {
+  PLUTO_ASSIGN(const ModelGraph forward, transformed(model, plan));
+  PLUTO_ASSIGN(auto problem, problem_of(model, forward.graph, plan, costs));
+  problem.rules.memory = plan.cluster.instance.node.device.memory;
+  std::optional<PipelinePlan> found;
+  PLUTO_TRY(
+      try_solver(solver, model, forward.graph, plan, costs, std::move(problem), [&](TriedCuts one) {
+        if (one.excess > Bytes(0)) return;
+        found = plan.pipeline;
+        found->cuts = std::move(one.names);
+      }));
+  return found;
 }
 
 }  // namespace pluto

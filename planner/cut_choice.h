@@ -1,9 +1,14 @@
 #pragma once
 // The inner choice: where pipeline stages begin.
 
+#include <functional>
+#include <optional>
+#include <span>
+
 #include "base/result.h"
 #include "costmodel/cost_source.h"
 #include "plan/plan.h"
+#include "planner/stage_cuts.h"
 
 namespace pluto {
 
@@ -23,5 +28,16 @@ namespace pluto {
 /// Test: planner/cut_choice_test.cc. Errors: those of lower_pipeline() with even cuts.
 Result<PipelinePlan> choose_cuts(const ModelGraph& model, const Plan& plan,
                                  const CostSource& costs);
+
+/// A way to cut a chain: cut_stages(), place_greedily(), anneal_cuts().
+using CutSolver =
+    std::function<Result<std::optional<StageCuts>>(std::span<const ChainLayer>, const CutRules&)>;
+
+/// `plan.pipeline` with the cuts of this solver on the same chain, whose memory is the device's,
+/// asked again as above while a stage does not fit in it. nullopt: it finds no cuts, or none that
+/// fit or can be. Errors: those of the solver, and as above. Test:
+/// planner/greedy_placement_test.cc.
+Result<std::optional<PipelinePlan>> cuts_by(const CutSolver& solver, const ModelGraph& model,
+                                            const Plan& plan, const CostSource& costs);
 
 }  // namespace pluto

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace pluto {
 namespace {
@@ -102,8 +103,7 @@ class Chain {
 
 }  // namespace
 
-Result<std::optional<StageCuts>> cut_stages(std::span<const ChainLayer> layers,
-                                            const CutRules& rules) {
+Result<void> check_rules(std::span<const ChainLayer> layers, const CutRules& rules) {
   if (rules.stages < 1 || rules.micro_batches < 1) {
     return invalid_input(fmt::format("stage cuts: {} stages and {} micro-batches", rules.stages,
                                      rules.micro_batches),
@@ -118,6 +118,44 @@ Result<std::optional<StageCuts>> cut_stages(std::span<const ChainLayer> layers,
     return invalid_input("stage cuts: the bandwidth between stages is not positive",
                          "give the bytes per second of the link between them");
   }
+  return {};
+}
+
+Bytes held_by(std::span<const ChainLayer> layers, const CutRules& rules, std::size_t stage,
+              std::size_t begin, std::size_t end) {
+  const auto in_flight =
+      std::min<std::int64_t>(rules.stages - static_cast<std::int64_t>(stage), rules.micro_batches);
+  Bytes sum;
+  for (std::size_t i = begin; i < end; ++i) sum += layers[i].states + layers[i].kept * in_flight;
+  return sum;
+}
+
+std::optional<StageCuts> cuts_at(std::span<const ChainLayer> layers, const CutRules& rules,
+                                 std::vector<std::size_t> first) {
+  StageCuts cuts;
+  const std::size_t stages = first.size() + 1;
+  for (std::size_t stage = 0; stage < stages; ++stage) {
+    const std::size_t begin = stage == 0 ? 0 : first[stage - 1];
+    const std::size_t end = stage < first.size() ? first[stage] : layers.size();
+    if (rules.memory && held_by(layers, rules, stage, begin, end) > *rules.memory) {
+      return std::nullopt;
+    }
+    Seconds own;
+    for (std::size_t i = begin; i < end; ++i) own += layers[i].forward + layers[i].backward;
+    cuts.total += own;
+    cuts.slowest = std::max(cuts.slowest, own);
+    if (stage == 0) continue;
+    const Seconds message = rules.latency + layers[begin - 1].output / rules.bandwidth;
+    cuts.total += message * 2.0;
+    cuts.slowest = std::max(cuts.slowest, message);
+  }
+  cuts.first = std::move(first);
+  return cuts;
+}
+
+Result<std::optional<StageCuts>> cut_stages(std::span<const ChainLayer> layers,
+                                            const CutRules& rules) {
+  PLUTO_TRY(check_rules(layers, rules));
   const Chain chain(layers, rules);
   const double lightest = chain.lightest();
   auto best = chain.smallest_total(lightest);

@@ -57,4 +57,14 @@ struct StageCuts {
 Result<std::optional<StageCuts>> cut_stages(std::span<const ChainLayer> layers,
                                             const CutRules& rules);
 
+/// The numbers of given cuts, by the same formula; nullopt: a stage does not fit. Precondition:
+/// check_rules(), and stages - 1 ascending `first` within the layers.
+std::optional<StageCuts> cuts_at(std::span<const ChainLayer> layers, const CutRules& rules,
+                                 std::vector<std::size_t> first);
+/// What stage `stage` of the layers [begin, end) holds.
+Bytes held_by(std::span<const ChainLayer> layers, const CutRules& rules, std::size_t stage,
+              std::size_t begin, std::size_t end);
+/// The errors of cut_stages().
+Result<void> check_rules(std::span<const ChainLayer> layers, const CutRules& rules);
+
 }  // namespace pluto

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "costmodel/simulator.h"
+#include "planner/annealing.h"
 #include "planner/planner.h"
 
 namespace pluto {
@@ -16,6 +17,13 @@ namespace {
 constexpr double kBetter = 1 - 1e-9;  // less than this is rounding
 
 using Assignment = std::vector<SyncMethod>;  // by group
+
+/// What is chosen, with what it takes.
+struct Choice {
+  Assignment assignment;
+  std::int64_t bucket_bytes = kPlainBucket;
+  Seconds step;
+};
 
 /// Costs assignments of one configuration, each distinct set of buckets once.
 class Alternatives {
@@ -97,35 +105,63 @@ Result<void> enumerate_all(Alternatives& alternatives, const std::function<bool(
 }
 
 /// One change at a time, each kept when it helps.
-Result<void> descend(Alternatives& alternatives, Assignment best, Seconds least,
-                     const std::function<bool()>& stop) {
+Result<Choice> descend(Alternatives& alternatives, Choice best, const std::function<bool()>& stop) {
   const auto& groups = alternatives.groups();
-  std::int64_t best_size = kPlainBucket;
   for (bool improved = true; improved;) {
     improved = false;
     const auto attempt = [&](const Assignment& assignment, std::int64_t size) -> Result<void> {
       PLUTO_ASSIGN(const auto seconds, alternatives.cost(assignment, size));
-      if (seconds < least * kBetter) {
-        least = seconds;
-        best = assignment;
-        best_size = size;
+      if (seconds < best.step * kBetter) {
+        best = {assignment, size, seconds};
         improved = true;
       }
       return {};
     };
     for (const auto size : kBucketSizes) {
-      if (stop()) return {};
-      PLUTO_TRY(attempt(best, size));
+      if (stop()) return best;
+      PLUTO_TRY(attempt(best.assignment, size));
     }
     for (std::size_t g = 0; g < groups.size(); ++g) {
       for (const auto method : groups[g].methods) {
-        if (stop()) return {};
-        auto changed = best;
+        if (stop()) return best;
+        auto changed = best.assignment;
         changed[g] = method;
-        PLUTO_TRY(attempt(changed, best_size));
+        PLUTO_TRY(attempt(changed, best.bucket_bytes));
       }
     }
   }
+  return best;
+}
+
+/// From where single changes end, through what is slower.
+Result<void> anneal_from(Alternatives& alternatives, Choice start,
+                         const std::function<bool()>& stop) {
+  const auto& groups = alternatives.groups();
+  std::vector<std::size_t> free;  // groups that have a choice
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    if (groups[g].methods.size() > 1) free.push_back(g);
+  }
+  if (free.empty()) return {};  // every size was tried
+  const auto change = [&](const Choice& from, std::mt19937_64& random) {
+    Choice to = from;
+    const std::size_t which = pick(random, free.size() + 1);
+    if (which == free.size()) {
+      to.bucket_bytes = kBucketSizes[pick(random, std::size(kBucketSizes))];
+    } else {
+      const auto& methods = groups[free[which]].methods;
+      to.assignment[free[which]] = methods[pick(random, methods.size())];
+    }
+    return to;
+  };
+  const auto energy = [&](const Choice& one) -> Result<double> {
+    PLUTO_ASSIGN(const auto step, alternatives.cost(one.assignment, one.bucket_bytes));
+    return step.value();
+  };
+  const auto tasks = static_cast<std::int64_t>(std::max<std::size_t>(1, alternatives.tasks()));
+  const std::int64_t evaluations = std::min(kAnnealedChoices, kExactWork / tasks);
+  const double step = start.step.value();
+  PLUTO_TRY(anneal(AnnealingProblem<Choice>{change, energy}, std::move(start), step,
+                   {1, evaluations, stop}));
   return {};
 }
 
@@ -220,7 +256,9 @@ Result<std::vector<CostedBuckets>> choose_sync(LoweredPlans& lowered, const Plan
   if (alternatives.groups().size() <= kExactGroups && work <= kExactWork) {
     PLUTO_TRY(enumerate_all(alternatives, stop));
   } else {
-    PLUTO_TRY(descend(alternatives, plain, seconds, stop));
+    PLUTO_ASSIGN(auto best, descend(alternatives, {plain, kPlainBucket, seconds}, stop));
+    const bool proved = best.step <= floor * (1 + kNegligibleGain);
+    if (!proved) PLUTO_TRY(anneal_from(alternatives, std::move(best), stop));
   }
   return std::move(alternatives).fastest_first();
 }

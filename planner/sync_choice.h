@@ -52,10 +52,12 @@ struct CostedBuckets {
 /// serve). Returns the alternatives costed, fastest first, equal ones in the order they were tried;
 /// the first is the choice. Exact (every assignment times every bucket size) when that is at most
 /// kExactWork task simulations; else from plain data parallelism one change at a time, of one group
-/// or the bucket size, until none helps. `lowered`: of the job of the plan. Adds the number
-/// of simulated alternatives to `evaluated`. Ends early, with what it has, when `stop` says so, and
-/// when plain data parallelism takes less than kNegligibleGain more than `floor`, which no
-/// alternative can beat. Errors: those of lower().
+/// or the bucket size, until none helps, and from there anneal() (planner/annealing.h) over at most
+/// kAnnealedChoices more, of as many task simulations as the exact choice may take; not where what
+/// was found takes less than kNegligibleGain more than `floor`. `lowered`: of the job of the
+/// plan. Adds the number of simulated alternatives to `evaluated`. Ends early, with what it has,
+/// when `stop` says so, and when plain data parallelism takes less than kNegligibleGain more than
+/// `floor`, which no alternative can beat. Errors: those of lower().
 Result<std::vector<CostedBuckets>> choose_sync(LoweredPlans& lowered, const Plan& plan,
                                                const std::vector<GradientInfo>& gradients,
                                                const std::vector<SyncMethod>& allowed,
@@ -64,6 +66,7 @@ Result<std::vector<CostedBuckets>> choose_sync(LoweredPlans& lowered, const Plan
                                                std::int64_t& evaluated);
 inline constexpr std::int64_t kExactWork = 100'000;
 inline constexpr std::size_t kExactGroups = 6;
+inline constexpr std::int64_t kAnnealedChoices = 200;
 
 /// `plan` with these buckets and, when one of them needs it, all ranks as servers.
 Plan with_buckets(Plan plan, std::vector<BucketPlan> buckets);

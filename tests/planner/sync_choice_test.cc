@@ -3,10 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <numeric>
+#include <algorithm>
+#include <map>
+#include <random>
+#include <tuple>
 
 #include "costmodel/simulator.h"
 #include "planner/bounds.h"
+#include "planner/planner.h"
 #include "planner/space.h"
 #include "tests/support/planner_cases.h"
 
@@ -196,6 +200,115 @@ TEST(SyncChoice, GreedyIsNeverWorseThanPlainDataParallelismNorThanAnySingleChang
       break;
     }
   }
+}
+
+/// Seven layers of different shapes, too many to enumerate in the planner, on costs by chance.
+class ManyGroups {
+ public:
+  explicit ManyGroups(std::uint64_t salt) {
+    costs_.op_seconds = [](const OpSignature&) { return 1e-5; };
+    // By chance for each size and kind: what is dear alone may be cheap together.
+    costs_.collective_seconds = [salt](const CollectiveCall& call, const ClusterSpec&) {
+      std::mt19937_64 chance(salt * 1000003 + static_cast<std::uint64_t>(call.bytes.value()) * 31 +
+                             static_cast<std::uint64_t>(call.kind));
+      return 1e-4 * std::uniform_real_distribution<double>(0, 1)(chance);
+    };
+  }
+
+  double chosen_step() {
+    std::int64_t evaluated = 0;
+    const auto all = choose_sync(
+        kept_, plan_, gradients_, kTwo, costs_, Seconds(0), [] { return false; }, evaluated);
+    EXPECT_TRUE(all.ok());
+    evaluated_ = evaluated;
+    return all->front().step.value();
+  }
+  std::int64_t evaluated() const { return evaluated_; }
+  std::size_t groups() const { return groups_.size(); }
+
+  /// By single changes alone, and how many alternatives that takes.
+  double descended() {
+    unsigned at = 0;
+    bool whole = true;
+    double best = step(at, whole);
+    for (bool improved = true; improved;) {
+      improved = false;
+      const auto attempt = [&](unsigned mask, bool size) {
+        const double one = step(mask, size);
+        if (one >= best * (1 - 1e-9)) return;
+        std::tie(best, at, whole, improved) = std::tuple(one, mask, size, true);
+      };
+      attempt(at, !whole);
+      for (std::size_t g = 0; g < groups_.size(); ++g) attempt(at ^ (1U << g), whole);
+    }
+    return best;
+  }
+  std::size_t seen() const { return known_.size(); }
+
+  double least() {
+    double least = 1e300;
+    for (unsigned mask = 0; mask < 1U << groups_.size(); ++mask) {
+      least = std::min({least, step(mask, true), step(mask, false)});
+    }
+    return least;
+  }
+
+ private:
+  /// All parameters are far below 1 MiB: they are whole, or one by one.
+  double step(unsigned mask, bool whole) {
+    const auto [found, is_new] = known_.try_emplace({mask, whole});
+    if (!is_new) return found->second;
+    std::vector<SyncMethod> methods(gradients_.size(), SyncMethod::kAllReduce);
+    for (std::size_t g = 0; g < groups_.size(); ++g) {
+      for (const auto i : groups_[g].parameters) {
+        if ((mask >> g & 1U) != 0) methods[i] = SyncMethod::kParameterServer;
+      }
+    }
+    const Plan plan =
+        with_buckets(plan_, make_buckets(gradients_, methods, whole ? kWhole : kPerParameter));
+    const auto lowered = kept_.of(plan);
+    EXPECT_TRUE(lowered.ok());
+    return found->second = simulate(**lowered, plan.cluster, plan.data, costs_, {.timeline = false})
+                               ->step()
+                               .value();
+  }
+
+  const std::vector<SyncMethod> kTwo{SyncMethod::kAllReduce, SyncMethod::kParameterServer};
+  const ModelGraph model_ = perceptron({9, 10, 11, 12, 13, 14, 15, 16});
+  const Plan plan_ = plan_for(model_, 4, 2, candidate("a", 4, 1));
+  LoweredPlans kept_{model_};
+  const std::vector<GradientInfo> gradients_ = gradients_of(model_);
+  const std::vector<SyncGroup> groups_ = sync_groups(gradients_, kTwo);
+  TableCosts costs_;
+  std::map<std::pair<unsigned, bool>, double> known_;
+  std::int64_t evaluated_ = 0;
+};
+
+TEST(SyncChoice, WhereSingleChangesEndAnnealingGoesOnWithinItsBudget) {
+  int exact = 0, by_descent = 0;
+  double lost = 0, lost_by_descent = 0;
+  constexpr int kRounds = 10;
+  for (std::uint64_t salt = 1; salt <= kRounds; ++salt) {
+    ManyGroups many(salt);
+    ASSERT_GT(many.groups(), kExactGroups);
+    const double descended = many.descended();
+    const auto seen = static_cast<std::int64_t>(many.seen());
+    const double found = many.chosen_step();
+    EXPECT_LE(found, descended * (1 + 1e-9)) << salt;
+    EXPECT_LE(many.evaluated(), seen + kAnnealedChoices);
+    const double least = many.least();
+    EXPECT_GE(found, least * (1 - 1e-9));
+    exact += found <= least * (1 + kNegligibleGain);
+    by_descent += descended <= least * (1 + kNegligibleGain);
+    lost += (found / least - 1) / kRounds;
+    lost_by_descent += (descended / least - 1) / kRounds;
+  }
+  RecordProperty("within_1_percent", exact);
+  RecordProperty("within_1_percent_by_descent", by_descent);
+  RecordProperty("lost", std::to_string(lost));
+  RecordProperty("lost_by_descent", std::to_string(lost_by_descent));
+  EXPECT_GT(exact, by_descent);
+  EXPECT_LT(lost, lost_by_descent);
 }
 
 TEST(SyncChoice, EndsWhenPlainDataParallelismIsAsGoodAsAnythingCanBe) {

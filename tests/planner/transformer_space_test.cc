@@ -56,7 +56,24 @@ class TransformerSearch : public ::testing::Test {
   TransformerShape shape;
 };
 
-/// The oracle: every plan by its own loops, each priced as `predict` does.
+/// What the limits of the job make of these plans.
+std::vector<RankedPlan> judged(const TrainingJob& job, const TransformerShape& shape,
+                               const std::vector<TransformerPlace>& places,
+                               std::vector<RankedPlan> plans) {
+  for (RankedPlan& one : plans) {
+    one.plan.deadline = job.deadline;
+    one.plan.budget = job.budget;
+    const auto at = std::ranges::find_if(places, [&](const TransformerPlace& place) {
+      return place.candidate.instance.name == one.plan.cluster.instance.name;
+    });
+    one.prediction = predict_transformer_plan(shape, one.plan, at->evidence)->prediction;
+    one.meets_limits = meets_deadline(job, one.prediction) && meets_budget(job, one.prediction);
+  }
+  return plans;
+}
+
+/// The oracle: every plan by its own loops, each priced as `predict` does; the fastest of each cell
+/// is so under every limit.
 std::vector<RankedPlan> best_of_every_cell(const TrainingJob& job, const TransformerShape& shape,
                                            const std::vector<TransformerPlace>& places,
                                            std::int64_t samples) {
@@ -85,6 +102,7 @@ std::vector<RankedPlan> best_of_every_cell(const TrainingJob& job, const Transfo
                 plan.pipeline.interleave = flags / 24 + 1;
                 const int v = plan.pipeline.interleave;
                 const std::int64_t m = batch / d / micro;
+                if (p * v > shape.layers) break;
                 if (v > 1 && (p == 1 || m % p != 0 || shape.layers % (p * v) != 0)) continue;
                 if (plan.sequence_parallel && t == 1) continue;
                 if (plan.shard > 1 && p > 1) continue;
@@ -98,8 +116,6 @@ std::vector<RankedPlan> best_of_every_cell(const TrainingJob& job, const Transfo
                 plan.attention = job.attention;
                 plan.optimizer = job.optimizer;
                 plan.steps = (samples + batch - 1) / batch;
-                plan.deadline = job.deadline;
-                plan.budget = job.budget;
                 const auto predicted = predict_transformer_plan(shape, plan, at.evidence);
                 if (!predicted.ok() || !predicted->fits) continue;
                 if (best && best->prediction.step_time.p50 <= predicted->prediction.step_time.p50) {
@@ -111,23 +127,25 @@ std::vector<RankedPlan> best_of_every_cell(const TrainingJob& job, const Transfo
           }
         }
       }
-      if (!best) continue;
-      best->meets_limits =
-          meets_deadline(job, best->prediction) && meets_budget(job, best->prediction);
-      all.push_back(std::move(*best));
+      if (best) all.push_back(std::move(*best));
     }
   }
   return all;
 }
 
-TEST_F(TransformerSearch, EqualsExhaustiveSearch) {
-  std::mt19937 random(7);
+/// In parts that run beside each other.
+class TransformerOracle : public TransformerSearch, public ::testing::WithParamInterface<int> {};
+
+TEST_P(TransformerOracle, EqualsExhaustiveSearch) {
+  std::mt19937 random(static_cast<std::uint32_t>(GetParam()));
   int feasible = 0, infeasible = 0;
-  for (int round = 0; round < 24; ++round) {
+  constexpr int kRounds = 55;
+  for (int round = 0; round < kRounds; ++round) {
     choose_model(4 + 2 * static_cast<int>(random() % 3), 256 << random() % 4, 256 << random() % 3);
     job.global_batch = std::array{8, 12, 16, 24}[random() % 4];
     job.minimize = std::array{Objective::kCost, Objective::kTime, Objective::kRisk}[random() % 3];
-    std::vector<TransformerPlace> places = {place("aws:p4d.24xlarge", 16)};
+    const int most = random() % 8 == 0 ? 16 : 8;
+    std::vector<TransformerPlace> places = {place("aws:p4d.24xlarge", most)};
     if (random() % 2 == 0) places.push_back(place("aws:g6.12xlarge", 8));
     // Little memory makes sharding, recomputing and stages worth something.
     for (auto& one : places) {
@@ -141,8 +159,8 @@ TEST_F(TransformerSearch, EqualsExhaustiveSearch) {
       const auto& some = expected[random() % expected.size()].prediction;
       job.deadline = some.time_to_target.p50 * (0.5 + 0.1 * static_cast<double>(random() % 10));
       if (random() % 2 == 0) job.budget = some.price.p50 * 1.3;
-      expected = best_of_every_cell(job, shape, places, kSamples);
     }
+    expected = judged(job, shape, places, std::move(expected));
     const bool any = std::ranges::any_of(expected, &RankedPlan::meets_limits);
     ++(any ? feasible : infeasible);
     if (any) std::erase_if(expected, [](const RankedPlan& one) { return !one.meets_limits; });
@@ -156,16 +174,20 @@ TEST_F(TransformerSearch, EqualsExhaustiveSearch) {
     for (std::size_t i = 0; i < result.ranked.size(); ++i) {
       const double ratio = result.ranked[i].prediction.time_to_target.p50 /
                            expected[i].prediction.time_to_target.p50;
-      // The first may be plain data parallelism instead of something hardly faster.
-      EXPECT_LT(ratio, 1 + (i == 0 ? kNegligibleGain : 0) + 1e-9) << round << " place " << i;
-      EXPECT_GT(ratio, 1 - 1e-9) << round << " place " << i;
+      // The first may be a simpler plan than the fastest of its cell, whose checkpoints may be
+      // written faster.
+      const double slack = (i == 0 ? kNegligibleGain : 0) + 1e-9;
+      EXPECT_LT(ratio, 1 + slack) << round << " place " << i;
+      EXPECT_GT(ratio, 1 - slack) << round << " place " << i;
       const auto valid = validate(result.ranked[i].plan);
       EXPECT_TRUE(valid.ok()) << valid.error().message;
     }
   }
-  EXPECT_GT(feasible, 10);
-  EXPECT_GT(infeasible, 2);
+  EXPECT_GT(feasible, kRounds / 3);
+  EXPECT_GT(infeasible, kRounds / 10);
 }
+
+INSTANTIATE_TEST_SUITE_P(Jobs, TransformerOracle, ::testing::Values(7, 8));
 
 TEST_F(TransformerSearch, WhatTheJobFixesStaysFixed) {
   choose_model(8, 1024, 1024);
