@@ -179,10 +179,10 @@ Result<PredictedPlan> predict(const ModelGraph& model, const Plan& plan, const C
   return predict(lowered, plan, costs);
 }
 
-Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan,
-                              const CostSource& costs) {
+Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan, const CostSource& costs,
+                              const SimulateOptions& options) {
   if (lowered.synchronous) return predict_post_local(lowered, plan, costs);
-  PLUTO_ASSIGN(auto step, simulate(lowered, plan.cluster, plan.data, costs));
+  PLUTO_ASSIGN(auto step, simulate(lowered, plan.cluster, plan.data, costs, options));
   const auto workspace = workspace_of(lowered, plan, costs);
   return concluded(std::move(step),
                    plan_memory(lowered.training, lowered.program, workspace).breakdown, plan,

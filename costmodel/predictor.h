@@ -34,8 +34,8 @@ struct PredictedPlan {
 Result<PredictedPlan> predict(const ModelGraph& model, const Plan& plan, const CostSource& costs);
 /// As above for a plan already lowered; of a pipeline the memory is that of the stage that needs
 /// most.
-Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan,
-                              const CostSource& costs);
+Result<PredictedPlan> predict(const LoweredPlan& lowered, const Plan& plan, const CostSource& costs,
+                              const SimulateOptions& options = {});
 Result<PredictedPlan> predict(const LoweredPipeline& pipeline, const Plan& plan,
                               const CostSource& costs);
 

@@ -2,12 +2,20 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "costmodel/collective_time.h"
 #include "costmodel/input_pipeline.h"
+#include "planner/layer_split.h"
 
 namespace pluto {
+
+namespace {
+
+bool on_gpus(const Plan& plan) { return plan.backend == "cuda"; }
+
+}  // namespace
 
 Plan alone(Plan plan, std::int64_t micro_batch, std::int64_t accumulation) {
   plan.layout = Layout{};
@@ -33,7 +41,25 @@ Bounds::Bounds(const ModelGraph& model, LoweredPlan alone, const std::vector<Syn
       costs_(costs),
       factors_allowed_(std::ranges::count(allowed, SyncMethod::kSufficientFactor) > 0),
       servers_allowed_(std::ranges::count(allowed, SyncMethod::kParameterServer) > 0),
-      replaceable_(alone_.training.graph.ops().size()) {
+      replaceable_(alone_.training.graph.ops().size()),
+      splittable_(alone_.training.graph.ops().size()) {
+  const Graph& graph = alone_.training.graph;
+  std::set<TensorId> large;  // weights and their gradients
+  for (const Op& op : graph.ops()) {
+    if (op.kind != OpKind::kLinear || op.pass != OpPass::kForward) continue;
+    const Tensor& weight = graph.tensor(op.inputs[1]);
+    if (weight.type.shape.elements() >= kLargeLayer) large.insert(weight.id);
+  }
+  for (const auto& trained : alone_.training.trained) {
+    if (large.contains(trained.parameter)) large.insert(trained.gradient);
+  }
+  for (const Op& op : graph.ops()) {
+    const auto of_large = [&](const std::vector<TensorId>& ids) {
+      return std::ranges::any_of(ids, [&](TensorId id) { return large.contains(id); });
+    };
+    splittable_[op.id.index()] =
+        op.kind == OpKind::kLinear && (of_large(op.inputs) || of_large(op.outputs));
+  }
   for (const auto& trained : alone_.training.trained) {
     if (!has_sufficient_factors(alone_.training, trained.parameter)) {
       unavoidable_ += alone_.training.graph.tensor(trained.parameter).type.bytes(1);
@@ -54,6 +80,10 @@ const Bounds::Parts& Bounds::parts(const Plan& plan) {
     const auto signature = signature_of(alone_.training.graph, op, plan.micro_batch);
     const auto time = costs_.op(signature, device, busy).time;
     const OpPhase phase = alone_.training.phase[op.id.index()];
+    if (splittable_[op.id.index()]) {
+      (replaceable_[op.id.index()] ? parts.either : parts.splittable) += time;
+      continue;
+    }
     if (phase == OpPhase::kForward) parts.forward += time;
     if (phase == OpPhase::kUpdate) {
       parts.update += time;
@@ -67,7 +97,7 @@ const Bounds::Parts& Bounds::parts(const Plan& plan) {
 }
 
 Seconds Bounds::exchange(const Plan& plan) const {
-  const bool halves = plan.backend == "cuda" && element_type(plan.precision) != DType::kF32;
+  const bool halves = on_gpus(plan) && element_type(plan.precision) != DType::kF32;
   const std::int64_t bytes = unavoidable_.value() / (halves ? 2 : 1);
   std::optional<Seconds> least;
   for (const std::int64_t parts : {1, 8, 64}) {
@@ -88,15 +118,20 @@ Seconds Bounds::exchange(const Plan& plan) const {
 
 Seconds Bounds::compute(const Plan& plan) {
   const auto& part = parts(plan);
-  const bool factors = plan.layout.ranks() > 1 && factors_allowed_;
-  return (factors ? part.fixed : part.fixed + part.replaceable) *
-         static_cast<double>(plan.accumulation);
+  const bool alone = plan.layout.ranks() == 1;
+  const bool replaced = !alone && factors_allowed_, split = !alone && on_gpus(plan);
+  Seconds least = part.fixed;
+  if (!replaced) least += part.replaceable;
+  if (!split) least += part.splittable;
+  if (!replaced && !split) least += part.either;
+  return least * static_cast<double>(plan.accumulation);
 }
 
 Seconds Bounds::step(const Plan& plan) {
   const auto& part = parts(plan);
   const int ranks = plan.layout.ranks();
-  Seconds busy = compute(plan) + part.update / (servers_allowed_ ? ranks : 1);
+  const bool shared = servers_allowed_ || on_gpus(plan);
+  Seconds busy = compute(plan) + part.update / (shared ? ranks : 1);
   if (plan.layout.data > 1) busy = std::max(busy, part.forward + exchange(plan));
 
   Bytes sample;

@@ -23,8 +23,9 @@ class Bounds {
 
   /// Formula: max(accumulation * (forward + backward) + update, forward + exchange, input), where
   ///   forward + backward is the sum of the nodes' costs without those weight gradients that
-  ///   sufficient factors could replace, forward is of one micro-batch, update is shared by the
-  ///   ranks where servers are allowed, and exchange is n min over s of t(s) / s: n the bytes of
+  ///   sufficient factors could replace and, on GPUs, without the linear layers that ranks could
+  ///   share; forward is of one micro-batch, update is shared by the ranks where servers are
+  ///   allowed and on GPUs (ZeRO), and exchange is n min over s of t(s) / s: n the bytes of
   ///   the gradients that have no factors (half of them where plans may send 16 bits), t(s) what an
   ///   all_reduce of s bytes takes, or a reduce_scatter and an all_gather where that is less, s =
   ///   n, n / 8, n / 64.
@@ -43,6 +44,8 @@ class Bounds {
     Seconds forward;      // of fixed
     Seconds fixed;        // forward and backward without replaceable nodes
     Seconds replaceable;  // weight gradients with sufficient factors
+    Seconds splittable;   // large linear layers
+    Seconds either;       // replaceable and splittable, in none of the above
     Seconds update;
   };
   Bounds(const ModelGraph& model, LoweredPlan alone, const std::vector<SyncMethod>& allowed,
@@ -55,6 +58,7 @@ class Bounds {
   const CostSource& costs_;
   bool factors_allowed_, servers_allowed_;
   std::vector<bool> replaceable_;  // by OpId
+  std::vector<bool> splittable_;   // by OpId
   Bytes unavoidable_;              // gradients without factors
   std::map<std::tuple<std::string, int, std::int64_t>, Parts>
       parts_;  // device, busy ranks, micro-batch

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "costmodel/simulator.h"
+#include "planner/cut_choice.h"
 #include "planner/market_choice.h"
 #include "planner/ranking.h"
 #include "planner/sync_choice.h"
@@ -42,8 +44,12 @@ Plan SimulatedSpace::plan_of_share(std::size_t cell, std::int64_t micro_batch) c
 }
 
 Result<RankedPlan> SimulatedSpace::predicted(Plan plan) {
+  if (plan.layout.pipeline > 1) {
+    PLUTO_ASSIGN(auto staged, predict(model_, plan, costs_));
+    return RankedPlan{std::move(plan), std::move(staged.prediction), false};
+  }
   PLUTO_ASSIGN(const auto lowered, lowered_.of(plan));
-  PLUTO_ASSIGN(auto predicted, predict(*lowered, plan, costs_));
+  PLUTO_ASSIGN(auto predicted, predict(*lowered, plan, costs_, {.timeline = false}));
   return RankedPlan{std::move(plan), std::move(predicted.prediction), false};
 }
 
@@ -69,17 +75,19 @@ Result<std::optional<CellBound>> SimulatedSpace::bound(std::size_t cell) {
     plan.micro_batch = micro_batch;
     plan.accumulation = placement.global_batch / placement.ranks / micro_batch;
     PLUTO_ASSIGN(const auto memory, bounds_->memory(plan));
-    const Share share{micro_batch, bounds_->step(plan), true};
     if (memory + overhead > plan.cluster.instance.node.device.memory) {
       ++out_of_memory_;
-      if (!smaller_plans(plan).empty()) lightest = share;
+      // Stages exchange less.
+      if (!smaller_plans(plan, model_).empty()) {
+        lightest = {micro_batch, bounds_->compute(plan), false};
+      }
       continue;
     }
+    const Share share{micro_batch, bounds_->step(plan), true};
     shares.push_back(share);
     lower_to(plan, share.step);
   }
   if (shares.empty() && lightest) {
-    lightest->fits = false;
     shares.push_back(*lightest);
     lower_to(plan_of_share(cell, lightest->micro_batch), lightest->step);
   }
@@ -101,54 +109,101 @@ Result<std::optional<RankedPlan>> SimulatedSpace::best(std::size_t cell,
   return best;
 }
 
-/// The fastest choice of sync methods and buckets that fits; nullopt when none does.
+/// The fastest way to run the share that fits; nullopt when none does.
 Result<std::optional<RankedPlan>> SimulatedSpace::best_of(std::size_t cell, const Share& share,
                                                           const std::function<bool()>& stop) {
   const Plan plan = plan_of_share(cell, share.micro_batch);
   std::optional<RankedPlan> best;
   if (share.fits) {
-    PLUTO_ASSIGN(auto alternatives, choose_sync(lowered_, plan, gradients_, job_.allowed_sync,
-                                                costs_, share.step, stop, evaluated_));
-    for (auto& alternative : alternatives) {
-      PLUTO_ASSIGN(auto ranked, predicted(with_buckets(plan, std::move(alternative.buckets))));
-      if (!fits_memory(ranked.plan, ranked.prediction)) continue;
-      best = std::move(ranked);
-      break;
+    PLUTO_ASSIGN(const Seconds plain, plain_step(plan));
+    std::vector<Frame> frames{{plan, gradients_}};
+    if (plain > share.step * (1 + kNegligibleGain)) {
+      PLUTO_ASSIGN(frames, quieter_frames(plan));
     }
+    PLUTO_ASSIGN(best, chosen(std::move(frames), share.step, stop));
   }
   if (!best) {
-    PLUTO_ASSIGN(best, fastest(smaller_plans(plan), {}, stop));
-    if (!best) ++out_of_memory_;
-    return best;
+    PLUTO_ASSIGN(best, smallest_step(plan, stop));
   }
-  if (best->prediction.step_time.p50 <= share.step * (1 + kNegligibleGain)) return best;
-  return fastest(quieter_plans(plan, model_), std::move(best), stop);
+  if (!best) ++out_of_memory_;
+  return best;
 }
 
-Result<std::optional<RankedPlan>> SimulatedSpace::fastest(std::vector<Plan> plans,
-                                                          std::optional<RankedPlan> best,
-                                                          const std::function<bool()>& stop) {
-  for (Plan& plan : plans) {
+Result<Seconds> SimulatedSpace::plain_step(const Plan& plan) {
+  std::vector<BucketPlan> buckets;
+  if (plan.layout.data > 1) {
+    const auto groups = sync_groups(gradients_, job_.allowed_sync);
+    std::vector<SyncMethod> methods(gradients_.size());
+    for (const SyncGroup& group : groups) {
+      for (const auto i : group.parameters) methods[i] = group.methods.front();
+    }
+    buckets = make_buckets(gradients_, methods, kPlainBucket);
+  }
+  const Plan one = with_buckets(plan, std::move(buckets));
+  PLUTO_ASSIGN(const auto lowered, lowered_.of(one));
+  PLUTO_ASSIGN(const auto step,
+               simulate(*lowered, one.cluster, one.data, costs_, {.timeline = false}));
+  return step.step();
+}
+
+Result<std::vector<GradientInfo>> SimulatedSpace::gradients_of(const Plan& plan) const {
+  if (plan.sharded.empty()) return gradients_;
+  return gradient_order(model_, plan);
+}
+
+Result<std::vector<Frame>> SimulatedSpace::quieter_frames(const Plan& plan) const {
+  const bool factors = std::ranges::count(job_.allowed_sync, SyncMethod::kSufficientFactor) > 0;
+  std::vector<Frame> frames{{plan, gradients_}};
+  PLUTO_ASSIGN(auto quieter, quieter_plans(plan, model_, factors, costs_));
+  for (Plan& one : quieter) {
+    PLUTO_ASSIGN(auto gradients, gradients_of(one));
+    frames.push_back({std::move(one), std::move(gradients)});
+  }
+  return frames;
+}
+
+/// The fastest choice in the frames that fits.
+Result<std::optional<RankedPlan>> SimulatedSpace::chosen(std::vector<Frame> frames, Seconds floor,
+                                                         const std::function<bool()>& stop) {
+  SyncSpace space{std::move(frames), job_.allowed_sync};
+  const Plan& plain = space.frames.front().plan;
+  const DType narrow = element_type(plain.precision);
+  // Only GPUs are told: the bundled executor sends what it computes in.
+  if (plain.backend == "cuda" && narrow != DType::kF32) space.wires.push_back(narrow);
+  PLUTO_ASSIGN(auto plans, choose_sync(lowered_, space, costs_, floor, stop, evaluated_));
+  for (CostedPlan& one : plans) {
+    PLUTO_ASSIGN(auto ranked, predicted(std::move(one.plan)));
+    if (fits_memory(ranked.plan, ranked.prediction)) return std::optional(std::move(ranked));
+  }
+  return std::optional<RankedPlan>();
+}
+
+/// The fastest of what needs less memory, with buckets as usual.
+Result<std::optional<RankedPlan>> SimulatedSpace::smallest_step(const Plan& plan,
+                                                                const std::function<bool()>& stop) {
+  std::optional<RankedPlan> best;
+  for (Plan& smaller : smaller_plans(plan, model_)) {
     if (stop()) break;
-    const bool split = !plan.sharded.empty();
-    std::vector<GradientInfo> own;
-    if (split) {
-      PLUTO_ASSIGN(own, gradient_order(model_, plan));
+    PLUTO_ASSIGN(const auto gradients, gradients_of(smaller));
+    std::vector<BucketPlan> buckets;
+    if (smaller.layout.data > 1) {
+      const auto method = smaller.shard > 0 ? SyncMethod::kShard : SyncMethod::kAllReduce;
+      buckets = make_buckets(gradients, std::vector(gradients.size(), method), kPlainBucket);
     }
-    const auto& gradients = split ? own : gradients_;
-    const auto method = plan.shard > 0 ? SyncMethod::kShard : SyncMethod::kAllReduce;
-    auto buckets = make_buckets(gradients, std::vector(gradients.size(), method), kPlainBucket);
-    if (plan.sharded.empty() && plan.shard == 0) {
-      for (BucketPlan& bucket : buckets) bucket.wire = element_type(plan.precision);
+    Plan one = with_buckets(std::move(smaller), std::move(buckets));
+    if (one.layout.pipeline > 1) {
+      auto cut = choose_cuts(model_, one, costs_);
+      if (!cut.ok() && cut.error().code == ErrorCode::kUnsupported) continue;
+      if (!cut.ok()) return cut.error();
+      one.pipeline = std::move(*cut);
     }
-    if (plan.layout.data == 1) buckets.clear();
-    plan = with_buckets(std::move(plan), std::move(buckets));
-    PLUTO_ASSIGN(RankedPlan one, predicted(std::move(plan)));
+    PLUTO_ASSIGN(RankedPlan ranked, predicted(std::move(one)));
     ++evaluated_;
-    if (!fits_memory(one.plan, one.prediction)) continue;
-    const bool faster = !best || one.prediction.step_time.p50 * (1 + kNegligibleGain) <
-                                     best->prediction.step_time.p50;
-    if (faster) best = std::move(one);
+    if (!fits_memory(ranked.plan, ranked.prediction)) continue;
+    if (!best ||
+        ranked.prediction.step_time.p50 * (1 + kNegligibleGain) < best->prediction.step_time.p50) {
+      best = std::move(ranked);
+    }
   }
   return best;
 }
@@ -158,6 +213,9 @@ Result<std::optional<RankedPlan>> SimulatedSpace::plain(const RankedPlan& chosen
   plan.shard = 0;
   plan.sharded.clear();
   plan.recompute = Recompute::kNone;
+  plan.accumulation /= plan.layout.pipeline;
+  plan.layout = Layout{.data = plan.layout.ranks()};
+  plan.pipeline = {};
   std::vector<BucketPlan> buckets;
   if (plan.layout.data > 1) {
     const std::vector<SyncMethod> all_reduce(gradients_.size(), SyncMethod::kAllReduce);

@@ -12,14 +12,16 @@
 #include "planner/lowered_plans.h"
 #include "planner/plan_space.h"
 #include "planner/space.h"
+#include "planner/sync_choice.h"
 
 namespace pluto {
 
 /// Cells are the placements of enumerate() (space.h). In a cell each micro-batch whose bound
-/// (bounds.h) leaves it a chance gets its sync methods and bucket size by choose_sync()
-/// (sync_choice.h); exact for those as long as that is, to kNegligibleGain. On GPUs the other ways
-/// to communicate less (variants.h) are tried on the fastest, and where no micro-batch fits, the
-/// ways to need less memory.
+/// (bounds.h) leaves it a chance gets its sync methods, bucket size and wire by choose_sync()
+/// (sync_choice.h), and on GPUs, where that is not within kNegligibleGain of the bound, together
+/// with other ways to exchange less; where no micro-batch fits, the ways to need less memory are
+/// tried (variants.h). Exact as long as choose_sync() is, to kNegligibleGain; what needs less
+/// memory has buckets of 25 MiB.
 class SimulatedSpace final : public PlanSpace {
  public:
   /// Everything referred to must outlive the space. Errors: those of enumerate() and lower().
@@ -51,9 +53,15 @@ class SimulatedSpace final : public PlanSpace {
   Result<RankedPlan> predicted(Plan plan);
   Result<std::optional<RankedPlan>> best_of(std::size_t cell, const Share& share,
                                             const std::function<bool()>& stop);
-  /// The fastest of the plans that fits and is faster than `best`; `best` when there is none.
-  Result<std::optional<RankedPlan>> fastest(std::vector<Plan> plans, std::optional<RankedPlan> best,
-                                            const std::function<bool()>& stop);
+  /// Of data parallelism with buckets of 25 MiB.
+  Result<Seconds> plain_step(const Plan& plan);
+  /// Those that the ranks have in common.
+  Result<std::vector<GradientInfo>> gradients_of(const Plan& plan) const;
+  Result<std::vector<Frame>> quieter_frames(const Plan& plan) const;
+  Result<std::optional<RankedPlan>> chosen(std::vector<Frame> frames, Seconds floor,
+                                           const std::function<bool()>& stop);
+  Result<std::optional<RankedPlan>> smallest_step(const Plan& plan,
+                                                  const std::function<bool()>& stop);
 
   const TrainingJob& job_;
   const ModelGraph& model_;

@@ -1,6 +1,8 @@
 #include "planner/sync_choice.h"
 
 #include <algorithm>
+#include <compare>
+#include <limits>
 #include <map>
 #include <string>
 #include <tuple>
@@ -16,54 +18,62 @@ namespace {
 
 constexpr double kBetter = 1 - 1e-9;  // less than this is rounding
 
-using Assignment = std::vector<SyncMethod>;  // by group
+/// What is chosen, by dimension, those that change most first: frame, wire, methods of the groups,
+/// then the size of buckets.
+using Choice = std::vector<std::size_t>;
+constexpr std::size_t kFrame = 0, kWire = 1, kFirstGroup = 2;
 
-/// What is chosen, with what it takes.
-struct Choice {
-  Assignment assignment;
-  std::int64_t bucket_bytes = kPlainBucket;
+struct Found {
+  Choice choice;
   Seconds step;
 };
 
-/// Costs assignments of one configuration, each distinct set of buckets once.
+/// Costs choices, each distinct plan once.
 class Alternatives {
  public:
-  Alternatives(LoweredPlans& lowered, const Plan& plan, const std::vector<GradientInfo>& gradients,
-               std::vector<SyncGroup> groups, const CostSource& costs, std::int64_t& evaluated)
-      : lowered_(lowered),
-        plan_(plan),
-        gradients_(gradients),
-        groups_(std::move(groups)),
-        costs_(costs),
-        evaluated_(evaluated) {}
+  Alternatives(LoweredPlans& lowered, const SyncSpace& space, const CostSource& costs,
+               std::int64_t& evaluated)
+      : lowered_(lowered), space_(space), costs_(costs), evaluated_(evaluated) {
+    const Frame& plain = space.frames.front();
+    const bool alone = plain.plan.layout.data == 1;
+    if (!alone) groups_ = sync_groups(plain.gradients, space.allowed);
+    ways_ = {space.frames.size(), alone ? 1 : space.wires.size()};
+    for (std::size_t g = 0; g < groups_.size(); ++g) {
+      ways_.push_back(groups_[g].methods.size());
+      for (const auto i : groups_[g].parameters) group_of_[plain.gradients[i].name] = g;
+    }
+    ways_.push_back(alone ? 1 : std::size(kBucketSizes));
+  }
 
-  const std::vector<SyncGroup>& groups() const { return groups_; }
+  std::size_t groups() const { return groups_.size(); }
+  const std::vector<std::size_t>& ways() const { return ways_; }
   std::size_t tasks() const { return tasks_; }
 
-  Result<Seconds> cost(const Assignment& assignment, std::int64_t bucket_bytes) {
-    std::vector<SyncMethod> method(gradients_.size(), SyncMethod::kAllReduce);
-    for (std::size_t g = 0; g < groups_.size(); ++g) {
-      for (const auto parameter : groups_[g].parameters) method[parameter] = assignment[g];
+  /// Infinite for what is not lowered together.
+  Result<Seconds> cost(const Choice& choice) {
+    const Frame& frame = space_.frames[choice[kFrame]];
+    Key key{choice[kFrame], space_.wires[choice[kWire]], methods_of(frame, choice), {}};
+    Plan plan = with_buckets(frame.plan, buckets_of(frame, key.methods, choice));
+    // With the methods given, buckets are known by their last members.
+    for (const BucketPlan& bucket : plan.buckets) key.last.push_back(bucket.parameters.back());
+    if (const auto known = known_.find(key); known != known_.end()) return known->second;
+    const auto lowered = lowered_.of(plan);
+    if (!lowered.ok() && lowered.error().code == ErrorCode::kUnsupported) {
+      return known_[key] = Seconds(std::numeric_limits<double>::infinity());
     }
-    std::vector<BucketPlan> buckets;
-    if (plan_.layout.data > 1) buckets = make_buckets(gradients_, method, bucket_bytes);
-    Key key{assignment, {}};  // with the methods given, buckets are known by their last members
-    for (const auto& bucket : buckets) key.second.push_back(bucket.parameters.back());
-    if (const auto found = known_.find(key); found != known_.end()) return found->second;
-    const Plan plan = with_buckets(plan_, buckets);
-    PLUTO_ASSIGN(const auto lowered, lowered_.of(plan));
+    if (!lowered.ok()) return lowered.error();
     PLUTO_ASSIGN(const auto step,
-                 simulate(*lowered, plan.cluster, plan.data, costs_, {.timeline = false}));
+                 simulate(**lowered, plan.cluster, plan.data, costs_, {.timeline = false}));
     ++evaluated_;
-    tasks_ = lowered->program.tasks.size();
+    tasks_ = std::max(tasks_, (*lowered)->program.tasks.size());
     known_.emplace(std::move(key), step.step());
-    costed_.push_back({std::move(buckets), step.step()});
+    costed_.push_back({std::move(plan), step.step()});
     return step.step();
   }
 
-  std::vector<CostedBuckets> fastest_first() && {
+  std::vector<CostedPlan> fastest_first() && {
     // Insertion keeps the order of what differs by rounding only.
-    std::vector<CostedBuckets> sorted;
+    std::vector<CostedPlan> sorted;
     for (auto& one : costed_) {
       auto place = sorted.end();
       while (place != sorted.begin() && one.step < std::prev(place)->step * kBetter) --place;
@@ -73,94 +83,103 @@ class Alternatives {
   }
 
  private:
-  using Key = std::pair<Assignment, std::vector<std::string>>;
+  struct Key {
+    std::size_t frame = 0;
+    DType wire = DType::kF32;
+    std::vector<SyncMethod> methods;
+    std::vector<std::string> last;
+    auto operator<=>(const Key&) const = default;
+  };
+
+  /// By gradient of the frame.
+  std::vector<SyncMethod> methods_of(const Frame& frame, const Choice& choice) const {
+    std::vector<SyncMethod> methods;
+    if (frame.plan.layout.data == 1) return methods;
+    for (const GradientInfo& gradient : frame.gradients) {
+      const std::size_t g = group_of_.at(gradient.name);
+      const SyncMethod method = groups_[g].methods[choice[kFirstGroup + g]];
+      methods.push_back(frame.plan.shard > 0 ? SyncMethod::kShard : method);
+    }
+    return methods;
+  }
+
+  std::vector<BucketPlan> buckets_of(const Frame& frame, const std::vector<SyncMethod>& methods,
+                                     const Choice& choice) const {
+    if (methods.empty()) return {};
+    auto buckets = make_buckets(frame.gradients, methods, kBucketSizes[choice.back()]);
+    for (BucketPlan& bucket : buckets) {
+      if (bucket.method != SyncMethod::kSufficientFactor) {
+        bucket.wire = space_.wires[choice[kWire]];
+      }
+    }
+    return buckets;
+  }
+
   LoweredPlans& lowered_;
-  const Plan& plan_;
-  const std::vector<GradientInfo>& gradients_;
-  std::vector<SyncGroup> groups_;
+  const SyncSpace& space_;
   const CostSource& costs_;
   std::int64_t& evaluated_;
+  std::vector<SyncGroup> groups_;                // of the first frame
+  std::map<std::string, std::size_t> group_of_;  // by parameter
+  std::vector<std::size_t> ways_;                // by dimension
   std::size_t tasks_ = 0;
   std::map<Key, Seconds> known_;
-  std::vector<CostedBuckets> costed_;
+  std::vector<CostedPlan> costed_;
 };
 
-/// Every assignment at every bucket size.
+/// Every choice.
 Result<void> enumerate_all(Alternatives& alternatives, const std::function<bool()>& stop) {
-  const auto& groups = alternatives.groups();
-  std::vector<std::size_t> digit(groups.size(), 0);
+  const auto& ways = alternatives.ways();
+  Choice choice(ways.size(), 0);
   while (true) {
-    Assignment assignment;
-    for (std::size_t g = 0; g < groups.size(); ++g) {
-      assignment.push_back(groups[g].methods[digit[g]]);
-    }
-    for (const auto size : kBucketSizes) {
-      if (stop()) return {};
-      PLUTO_TRY(alternatives.cost(assignment, size));
-    }
-    std::size_t g = 0;
-    while (g < groups.size() && ++digit[g] == groups[g].methods.size()) digit[g++] = 0;
-    if (g == groups.size()) return {};
+    if (stop()) return {};
+    PLUTO_TRY(alternatives.cost(choice));
+    std::size_t d = ways.size();  // the last dimension changes first
+    while (d > 0 && ++choice[d - 1] == ways[d - 1]) choice[--d] = 0;
+    if (d == 0) return {};
   }
 }
 
-/// One change at a time, each kept when it helps.
-Result<Choice> descend(Alternatives& alternatives, Choice best, const std::function<bool()>& stop) {
-  const auto& groups = alternatives.groups();
-  for (bool improved = true; improved;) {
-    improved = false;
-    const auto attempt = [&](const Assignment& assignment, std::int64_t size) -> Result<void> {
-      PLUTO_ASSIGN(const auto seconds, alternatives.cost(assignment, size));
-      if (seconds < best.step * kBetter) {
-        best = {assignment, size, seconds};
-        improved = true;
-      }
-      return {};
-    };
-    for (const auto size : kBucketSizes) {
+/// One change at a time, each kept when it helps, until none does.
+Result<Found> descend(Alternatives& alternatives, Found best, const std::function<bool()>& stop) {
+  const auto& ways = alternatives.ways();
+  for (std::size_t settled = 0, d = 0; settled < ways.size();
+       ++settled, d = (d + 1) % ways.size()) {
+    const Seconds before = best.step;
+    for (std::size_t way = 0; way < ways[d]; ++way) {
       if (stop()) return best;
-      PLUTO_TRY(attempt(best.assignment, size));
+      Choice changed = best.choice;
+      changed[d] = way;
+      PLUTO_ASSIGN(const auto step, alternatives.cost(changed));
+      if (step < best.step * kBetter) best = {std::move(changed), step};
     }
-    for (std::size_t g = 0; g < groups.size(); ++g) {
-      for (const auto method : groups[g].methods) {
-        if (stop()) return best;
-        auto changed = best.assignment;
-        changed[g] = method;
-        PLUTO_TRY(attempt(changed, best.bucket_bytes));
-      }
-    }
+    if (best.step < before) settled = 0;
   }
   return best;
 }
 
 /// From where single changes end, through what is slower.
-Result<void> anneal_from(Alternatives& alternatives, Choice start,
+Result<void> anneal_from(Alternatives& alternatives, const Found& start,
                          const std::function<bool()>& stop) {
-  const auto& groups = alternatives.groups();
-  std::vector<std::size_t> free;  // groups that have a choice
-  for (std::size_t g = 0; g < groups.size(); ++g) {
-    if (groups[g].methods.size() > 1) free.push_back(g);
+  const auto& ways = alternatives.ways();
+  std::vector<std::size_t> free;  // dimensions that have a choice
+  for (std::size_t d = 0; d < ways.size(); ++d) {
+    if (ways[d] > 1) free.push_back(d);
   }
-  if (free.empty()) return {};  // every size was tried
+  if (free.size() < 2) return {};  // all was tried
   const auto change = [&](const Choice& from, std::mt19937_64& random) {
     Choice to = from;
-    const std::size_t which = pick(random, free.size() + 1);
-    if (which == free.size()) {
-      to.bucket_bytes = kBucketSizes[pick(random, std::size(kBucketSizes))];
-    } else {
-      const auto& methods = groups[free[which]].methods;
-      to.assignment[free[which]] = methods[pick(random, methods.size())];
-    }
+    const std::size_t d = free[pick(random, free.size())];
+    to[d] = pick(random, ways[d]);
     return to;
   };
   const auto energy = [&](const Choice& one) -> Result<double> {
-    PLUTO_ASSIGN(const auto step, alternatives.cost(one.assignment, one.bucket_bytes));
+    PLUTO_ASSIGN(const auto step, alternatives.cost(one));
     return step.value();
   };
   const auto tasks = static_cast<std::int64_t>(std::max<std::size_t>(1, alternatives.tasks()));
   const std::int64_t evaluations = std::min(kAnnealedChoices, kExactWork / tasks);
-  const double step = start.step.value();
-  PLUTO_TRY(anneal(AnnealingProblem<Choice>{change, energy}, std::move(start), step,
+  PLUTO_TRY(anneal(AnnealingProblem<Choice>{change, energy}, start.choice, start.step.value(),
                    {1, evaluations, stop}));
   return {};
 }
@@ -232,33 +251,27 @@ std::vector<BucketPlan> make_buckets(const std::vector<GradientInfo>& gradients,
   return buckets;
 }
 
-Result<std::vector<CostedBuckets>> choose_sync(LoweredPlans& lowered, const Plan& plan,
-                                               const std::vector<GradientInfo>& gradients,
-                                               const std::vector<SyncMethod>& allowed,
-                                               const CostSource& costs, Seconds floor,
-                                               const std::function<bool()>& stop,
-                                               std::int64_t& evaluated) {
-  std::vector<SyncGroup> groups;
-  if (plan.layout.data > 1) groups = sync_groups(gradients, allowed);
-  Alternatives alternatives(lowered, plan, gradients, std::move(groups), costs, evaluated);
-  Assignment plain;
-  std::int64_t assignments = 1;
-  for (const auto& group : alternatives.groups()) {
-    plain.push_back(group.methods.front());
-    assignments = std::min<std::int64_t>(
-        assignments * static_cast<std::int64_t>(group.methods.size()), kExactWork);
+Result<std::vector<CostedPlan>> choose_sync(LoweredPlans& lowered, const SyncSpace& space,
+                                            const CostSource& costs, Seconds floor,
+                                            const std::function<bool()>& stop,
+                                            std::int64_t& evaluated) {
+  Alternatives alternatives(lowered, space, costs, evaluated);
+  Found plain{Choice(alternatives.ways().size(), 0), Seconds()};
+  PLUTO_ASSIGN(plain.step, alternatives.cost(plain.choice));
+  const auto proved = [&](Seconds step) { return step <= floor * (1 + kNegligibleGain); };
+  if (proved(plain.step)) return std::move(alternatives).fastest_first();
+  std::int64_t work = static_cast<std::int64_t>(alternatives.tasks());
+  for (const std::size_t ways : alternatives.ways()) {
+    work = std::min(work * static_cast<std::int64_t>(ways), kExactWork + 1);
   }
-  PLUTO_ASSIGN(const auto seconds, alternatives.cost(plain, kPlainBucket));
-  if (plan.layout.data == 1 || seconds <= floor * (1 + kNegligibleGain))
-    return std::move(alternatives).fastest_first();
-  const auto work = assignments * static_cast<std::int64_t>(std::size(kBucketSizes)) *
-                    static_cast<std::int64_t>(alternatives.tasks());
-  if (alternatives.groups().size() <= kExactGroups && work <= kExactWork) {
+  if (alternatives.groups() <= kExactGroups && work <= kExactWork) {
     PLUTO_TRY(enumerate_all(alternatives, stop));
   } else {
-    PLUTO_ASSIGN(auto best, descend(alternatives, {plain, kPlainBucket, seconds}, stop));
-    const bool proved = best.step <= floor * (1 + kNegligibleGain);
-    if (!proved) PLUTO_TRY(anneal_from(alternatives, std::move(best), stop));
+    PLUTO_ASSIGN(const Found found, descend(alternatives, std::move(plain), stop));
+    const bool many = alternatives.groups() > kExactGroups;
+    if (many && !proved(found.step) && !stop()) {
+      PLUTO_TRY(anneal_from(alternatives, found, stop));
+    }
   }
   return std::move(alternatives).fastest_first();
 }

@@ -42,28 +42,39 @@ std::vector<BucketPlan> make_buckets(const std::vector<GradientInfo>& gradients,
                                      const std::vector<SyncMethod>& method,
                                      std::int64_t bucket_bytes);
 
-/// A costed answer of the inner choice.
-struct CostedBuckets {
-  std::vector<BucketPlan> buckets;
+/// One way to run a share of the batch, complete but for its buckets.
+struct Frame {
+  Plan plan;                            ///< all ranks serve where a bucket needs servers
+  std::vector<GradientInfo> gradients;  ///< gradient_order() of the plan
+};
+
+/// What is chosen together.
+struct SyncSpace {
+  std::vector<Frame> frames;  ///< of one configuration; the first is plain data parallelism
+  std::vector<SyncMethod> allowed;
+  std::vector<DType> wires = {DType::kF32};  ///< of gradients
+};
+
+struct CostedPlan {
+  Plan plan;
   Seconds step;  ///< simulated, median
 };
 
-/// Chooses for one configuration, whose `plan` is complete but for buckets and servers (all ranks
-/// serve). Returns the alternatives costed, fastest first, equal ones in the order they were tried;
-/// the first is the choice. Exact (every assignment times every bucket size) when that is at most
-/// kExactWork task simulations; else from plain data parallelism one change at a time, of one group
-/// or the bucket size, until none helps, and from there anneal() (planner/annealing.h) over at most
+/// Chooses a frame, a method per group of parameters, a bucket size and what gradients are on the
+/// wire. Frames with ZeRO stages scatter all gradients; parameters that a frame shares out have no
+/// method. Returns the plans costed, fastest first, equal ones in the order they were tried; the
+/// first is the choice. Exact (all combinations) when that is at most kExactWork task simulations;
+/// else from plain data parallelism one change at a time until none helps, and with
+/// more than kExactGroups groups from there anneal() (planner/annealing.h) over at most
 /// kAnnealedChoices more, of as many task simulations as the exact choice may take; not where what
-/// was found takes less than kNegligibleGain more than `floor`. `lowered`: of the job of the
-/// plan. Adds the number of simulated alternatives to `evaluated`. Ends early, with what it has,
-/// when `stop` says so, and when plain data parallelism takes less than kNegligibleGain more than
-/// `floor`, which no alternative can beat. Errors: those of lower().
-Result<std::vector<CostedBuckets>> choose_sync(LoweredPlans& lowered, const Plan& plan,
-                                               const std::vector<GradientInfo>& gradients,
-                                               const std::vector<SyncMethod>& allowed,
-                                               const CostSource& costs, Seconds floor,
-                                               const std::function<bool()>& stop,
-                                               std::int64_t& evaluated);
+/// was found takes less than kNegligibleGain more than `floor`. `lowered`: of the job of the plans.
+/// Adds the number of simulated plans to `evaluated`. Ends early, with what it has, when `stop`
+/// says so, and when plain data parallelism takes less than kNegligibleGain more than `floor`,
+/// which no plan can beat. What is not lowered together is left out. Errors: those of lower().
+Result<std::vector<CostedPlan>> choose_sync(LoweredPlans& lowered, const SyncSpace& space,
+                                            const CostSource& costs, Seconds floor,
+                                            const std::function<bool()>& stop,
+                                            std::int64_t& evaluated);
 inline constexpr std::int64_t kExactWork = 100'000;
 inline constexpr std::size_t kExactGroups = 6;
 inline constexpr std::int64_t kAnnealedChoices = 200;

@@ -1,8 +1,9 @@
 #include "planner/variants.h"
 
-#include <map>
+#include <utility>
 
-#include "model/op.h"
+#include "planner/layer_split.h"
+#include "planner/space.h"
 
 namespace pluto {
 
@@ -10,28 +11,28 @@ namespace {
 
 bool on_gpus(const Plan& plan) { return plan.backend == "cuda"; }
 
-/// Names of the large linear layers whose features all ranks can share.
-std::vector<std::string> large_layers(const ModelGraph& model, int ranks) {
-  std::map<TensorId, int> users;
-  for (const Op& op : model.graph.ops()) {
-    for (const TensorId input : op.inputs) ++users[input];
-  }
-  std::vector<std::string> names;
-  for (const Op& op : model.graph.ops()) {
-    if (op.kind != OpKind::kLinear) continue;
-    const Tensor& weight = model.graph.tensor(op.inputs[1]);
-    const bool large = weight.type.shape.elements() >= kLargeLayer;
-    const bool even = std::get<LinearAttrs>(op.attrs).out_features % ranks == 0;
-    if (large && even && users[op.inputs[1]] == 1) names.push_back(op.name);
-  }
-  return names;
+/// With `stages`, each of the ranks that are left takes the batches of as many; nullopt where
+/// micro-batches are too few.
+std::optional<Plan> in_stages(const Plan& plan, int stages) {
+  const int ranks = plan.layout.data;
+  if (ranks % stages != 0) return std::nullopt;
+  Plan one = plan;
+  one.layout.pipeline = stages;
+  one.layout.data = ranks / stages;
+  one.accumulation = plan.accumulation * stages;
+  if (one.accumulation < stages || one.accumulation > kMostAccumulation) return std::nullopt;
+  return one;
 }
 
 }  // namespace
 
-std::vector<Plan> smaller_plans(const Plan& plan) {
+std::vector<Plan> smaller_plans(const Plan& plan, const ModelGraph& model) {
   std::vector<Plan> plans;
   if (!on_gpus(plan)) return plans;
+  if (auto large = large_layers(model, plan.layout.data); plan.layout.data > 1 && !large.empty()) {
+    plans.push_back(plan);
+    plans.back().sharded = std::move(large);
+  }
   // Ranks that gather 16-bit copies would keep them all: ZeRO 3 is for 32 bits (plan/lowering.cc).
   const int most = plan.layout.data == 1 ? 0 : element_type(plan.precision) == DType::kF32 ? 3 : 2;
   for (const Recompute recompute : {Recompute::kNone, Recompute::kSelective, Recompute::kFull}) {
@@ -43,17 +44,30 @@ std::vector<Plan> smaller_plans(const Plan& plan) {
       plans.push_back(std::move(one));
     }
   }
+  const auto layers = static_cast<int>(model.graph.ops().size());
+  for (const Recompute recompute : {Recompute::kNone, Recompute::kFull}) {
+    for (int stages = 2; stages <= plan.layout.data && stages <= layers / 2; stages *= 2) {
+      auto one = in_stages(plan, stages);
+      if (!one) continue;
+      one->recompute = recompute;
+      plans.push_back(std::move(*one));
+    }
+  }
   return plans;
 }
 
-std::vector<Plan> quieter_plans(const Plan& plan, const ModelGraph& model) {
+Result<std::vector<Plan>> quieter_plans(const Plan& plan, const ModelGraph& model,
+                                        bool factors_allowed, const CostSource& costs) {
   std::vector<Plan> plans;
   if (!on_gpus(plan) || plan.layout.data == 1) return plans;
   Plan hybrid = plan;
-  hybrid.sharded = large_layers(model, plan.layout.data);
-  if (!hybrid.sharded.empty()) plans.push_back(std::move(hybrid));
-  // The plan itself: its buckets take the type of its activations to the wire.
-  if (element_type(plan.precision) != DType::kF32) plans.push_back(plan);
+  PLUTO_ASSIGN(hybrid.sharded, split_layers(model, plan, factors_allowed, costs));
+  if (!hybrid.sharded.empty()) plans.push_back(hybrid);
+  auto large = large_layers(model, plan.layout.data);
+  if (!large.empty() && large != hybrid.sharded) {
+    hybrid.sharded = std::move(large);
+    plans.push_back(std::move(hybrid));
+  }
   Plan shared = plan;
   shared.shard = 1;
   plans.push_back(std::move(shared));

@@ -85,4 +85,8 @@ Result<ModelGraph> shard_sequence(const ModelGraph& model, int ranks);
 /// experts are no multiple of the ranks.
 Result<ModelGraph> shard_experts(const ModelGraph& model, int ranks);
 
+/// Kinds that compute each element of the output from the elements at its place: features may be
+/// cut anywhere.
+bool is_element_wise(OpKind kind);
+
 }  // namespace pluto

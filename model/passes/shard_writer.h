@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "model/graph.h"
+#include "model/passes/shard.h"
 
 namespace pluto {
 
@@ -57,9 +58,6 @@ class ShardWriter {
   std::vector<ParameterShard> shards_;
 };
 
-/// Kinds that compute each element of the output from the elements at its place: features may be
-/// cut anywhere.
-bool is_element_wise(OpKind kind);
 /// Nodes that read the parameter.
 std::size_t readers_of(const Graph& graph, TensorId parameter);
 

@@ -43,11 +43,11 @@ TEST(Bounds, NoChoiceOfMethodsBeatsThem) {
         std::int64_t evaluated = 0;
         LoweredPlans kept(model);
         const auto all = choose_sync(
-            kept, plan, *gradients, kAll, costs, Seconds(0), [] { return false; }, evaluated);
+            kept, {{{plan, *gradients}}, kAll}, costs, Seconds(0), [] { return false; }, evaluated);
         ASSERT_TRUE(all.ok());
         for (const auto& one : *all) EXPECT_LE(step.value(), one.step.value() * (1 + 1e-9));
         for (const auto* one : {&all->front(), &all->back()}) {
-          const auto predicted = predict(model, with_buckets(plan, one->buckets), costs);
+          const auto predicted = predict(model, one->plan, costs);
           EXPECT_LE(*memory, predicted->prediction.memory.total());
         }
       }

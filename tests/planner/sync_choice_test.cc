@@ -41,13 +41,18 @@ std::vector<GradientInfo> gradients_of(const ModelGraph& model) {
   return *order;
 }
 
-std::vector<CostedBuckets> chosen(const ModelGraph& model, const Plan& plan,
-                                  const CostSource& costs,
-                                  const std::vector<SyncMethod>& allowed = kAll) {
+SyncSpace space_of(const Plan& plan, std::vector<GradientInfo> gradients,
+                   const std::vector<SyncMethod>& allowed) {
+  return {{{plan, std::move(gradients)}}, allowed};
+}
+
+std::vector<CostedPlan> chosen(const ModelGraph& model, const Plan& plan, const CostSource& costs,
+                               const std::vector<SyncMethod>& allowed = kAll) {
   std::int64_t evaluated = 0;
   LoweredPlans kept(model);
   auto result = choose_sync(
-      kept, plan, gradients_of(model), allowed, costs, Seconds(0), [] { return false; }, evaluated);
+      kept, space_of(plan, gradients_of(model), allowed), costs, Seconds(0), [] { return false; },
+      evaluated);
   EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().message);
   EXPECT_EQ(evaluated, static_cast<std::int64_t>(result->size()));
   return *result;
@@ -125,7 +130,7 @@ TEST(SyncChoice, OneRankHasNothingToChoose) {
   const auto costs = random_costs(1, 1e-3, 1);
   const auto all = chosen(model, plan_for(model, 1, 4, candidate("a", 1, 1)), costs);
   ASSERT_EQ(all.size(), 1u);
-  EXPECT_TRUE(all[0].buckets.empty());
+  EXPECT_TRUE(all[0].plan.buckets.empty());
 }
 
 TEST(SyncChoice, AlternativesComeFastestFirstAndEachOnce) {
@@ -135,7 +140,7 @@ TEST(SyncChoice, AlternativesComeFastestFirstAndEachOnce) {
   EXPECT_GT(all.size(), 9u);
   for (std::size_t i = 1; i < all.size(); ++i) {
     EXPECT_LE(all[i - 1].step.value(), all[i].step.value() * (1 + 1e-9));
-    for (std::size_t j = 0; j < i; ++j) EXPECT_NE(all[i].buckets, all[j].buckets);
+    for (std::size_t j = 0; j < i; ++j) EXPECT_NE(all[i].plan.buckets, all[j].plan.buckets);
   }
 }
 
@@ -145,7 +150,7 @@ TEST(SyncChoice, OfEqualTimesPlainDataParallelismWins) {
   const auto all = chosen(model, plan_for(model, 2, 4, candidate("a", 2, 1)), costs);
   const auto gradients = gradients_of(model);
   EXPECT_EQ(
-      all.front().buckets,
+      all.front().plan.buckets,
       make_buckets(gradients, std::vector<SyncMethod>(gradients.size(), SyncMethod::kAllReduce),
                    kPlainBucket));
 }
@@ -155,7 +160,8 @@ TEST(SyncChoice, NeverUsesAMethodThatIsNotAllowed) {
   const auto costs = random_costs(3, 1e-5, 100);
   for (const auto& one : chosen(model, plan_for(model, 2, 4, candidate("a", 2, 1)), costs,
                                 {SyncMethod::kParameterServer})) {
-    for (const auto& bucket : one.buckets) EXPECT_EQ(bucket.method, SyncMethod::kParameterServer);
+    for (const auto& bucket : one.plan.buckets)
+      EXPECT_EQ(bucket.method, SyncMethod::kParameterServer);
   }
 }
 
@@ -172,7 +178,7 @@ TEST(SyncChoice, GreedyIsNeverWorseThanPlainDataParallelismNorThanAnySingleChang
     const auto& best = all.front();
     std::vector<SyncMethod> methods(gradients.size());
     for (std::size_t i = 0; i < gradients.size(); ++i) {
-      for (const auto& bucket : best.buckets) {
+      for (const auto& bucket : best.plan.buckets) {
         for (const auto& name : bucket.parameters) {
           if (name == gradients[i].name) methods[i] = bucket.method;
         }
@@ -188,7 +194,7 @@ TEST(SyncChoice, GreedyIsNeverWorseThanPlainDataParallelismNorThanAnySingleChang
     EXPECT_LE(best.step.value(),
               seconds(make_buckets(gradients, plain, kPlainBucket)) * (1 + 1e-9));
     for (const auto size : kBucketSizes) {
-      if (make_buckets(gradients, methods, size) != best.buckets) continue;
+      if (make_buckets(gradients, methods, size) != best.plan.buckets) continue;
       for (const auto& group : groups) {
         for (const auto method : group.methods) {
           auto changed = methods;
@@ -218,7 +224,8 @@ class ManyGroups {
   double chosen_step() {
     std::int64_t evaluated = 0;
     const auto all = choose_sync(
-        kept_, plan_, gradients_, kTwo, costs_, Seconds(0), [] { return false; }, evaluated);
+        kept_, space_of(plan_, gradients_, kTwo), costs_, Seconds(0), [] { return false; },
+        evaluated);
     EXPECT_TRUE(all.ok());
     evaluated_ = evaluated;
     return all->front().step.value();
@@ -319,7 +326,8 @@ TEST(SyncChoice, EndsWhenPlainDataParallelismIsAsGoodAsAnythingCanBe) {
   const auto choose = [&](Seconds floor) {
     std::int64_t evaluated = 0;
     const auto never = [] { return false; };
-    auto all = choose_sync(kept, plan, gradients_of(model), kAll, costs, floor, never, evaluated);
+    auto all = choose_sync(kept, space_of(plan, gradients_of(model), kAll), costs, floor, never,
+                           evaluated);
     EXPECT_TRUE(all.ok());
     return *all;
   };
@@ -327,9 +335,10 @@ TEST(SyncChoice, EndsWhenPlainDataParallelismIsAsGoodAsAnythingCanBe) {
   ASSERT_GT(free.size(), 1U);
   double plain = 0;
   for (const auto& one : free) {
-    if (one.buckets == make_buckets(gradients_of(model),
-                                    std::vector(gradients_of(model).size(), SyncMethod::kAllReduce),
-                                    kPlainBucket)) {
+    if (one.plan.buckets ==
+        make_buckets(gradients_of(model),
+                     std::vector(gradients_of(model).size(), SyncMethod::kAllReduce),
+                     kPlainBucket)) {
       plain = one.step.value();
     }
   }
@@ -346,8 +355,8 @@ TEST(SyncChoice, StopsWhenAskedAndKeepsWhatItHas) {
   const Plan plan = plan_for(model, 3, 4, candidate("a", 3, 1));
   LoweredPlans kept(model);
   const auto result = choose_sync(
-      kept, plan, gradients_of(model), kAll, costs, Seconds(0), [&] { return ++calls > 3; },
-      evaluated);
+      kept, space_of(plan, gradients_of(model), kAll), costs, Seconds(0),
+      [&] { return ++calls > 3; }, evaluated);
   ASSERT_TRUE(result.ok());
   EXPECT_GE(result->size(), 1u);
   EXPECT_LE(evaluated, 4);
@@ -366,7 +375,7 @@ class PoseidonCrossover : public ::testing::Test {
   SyncMethod method_at(int ranks, std::int64_t share) {
     const auto place = candidate("a", ranks, 1, 1, 1e-9, 1e7);
     const auto best = chosen(model, plan_for(model, ranks, share, place), costs).front();
-    for (const auto& bucket : best.buckets) {
+    for (const auto& bucket : best.plan.buckets) {
       if (bucket.parameters.front().starts_with("fc0")) return bucket.method;
     }
     return SyncMethod::kNone;
@@ -411,7 +420,7 @@ TEST_F(PoseidonCrossover, ConvolutionsNeverShareFactors) {
   for (const int ranks : {2, 8}) {
     const auto place = candidate("a", ranks, 1, 1, 1e-9, 1e7);
     for (const auto& one : chosen(model, plan_for(model, ranks, 1, place), costs)) {
-      for (const auto& bucket : one.buckets) {
+      for (const auto& bucket : one.plan.buckets) {
         if (bucket.method != SyncMethod::kSufficientFactor) continue;
         for (const auto& name : bucket.parameters) EXPECT_FALSE(name.starts_with("conv"));
       }

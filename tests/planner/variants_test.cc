@@ -22,40 +22,65 @@ Plan on_gpus(int ranks) {
   Plan plan;
   plan.backend = "cuda";
   plan.layout.data = ranks;
+  plan.cluster = {candidate("gpu", ranks, 1, ranks, 1e-6, 1e9).instance, 1};
   return plan;
 }
 
+std::vector<Plan> quieter(const Plan& plan, const ModelGraph& model) {
+  auto plans = quieter_plans(plan, model, false, random_costs(1, 1e-4, 1));
+  EXPECT_TRUE(plans.ok());
+  return *plans;
+}
+
 TEST(Variants, OnlyGpusHaveThem) {
+  const ModelGraph model = *build_model("alexnet");
   Plan plan = on_gpus(4);
-  EXPECT_FALSE(smaller_plans(plan).empty());
+  EXPECT_FALSE(smaller_plans(plan, model).empty());
   plan.backend = "cpu";
-  EXPECT_TRUE(smaller_plans(plan).empty());
-  EXPECT_TRUE(quieter_plans(plan, *build_model("alexnet")).empty());
+  EXPECT_TRUE(smaller_plans(plan, model).empty());
+  EXPECT_TRUE(quieter(plan, model).empty());
 }
 
 TEST(Variants, OneRankSharesNothing) {
+  const ModelGraph model = *build_model("alexnet");
   const Plan plan = on_gpus(1);
-  EXPECT_TRUE(quieter_plans(plan, *build_model("alexnet")).empty());
-  for (const Plan& one : smaller_plans(plan)) {
+  EXPECT_TRUE(quieter(plan, model).empty());
+  for (const Plan& one : smaller_plans(plan, model)) {
     EXPECT_EQ(one.shard, 0);
+    EXPECT_EQ(one.layout.pipeline, 1);
     EXPECT_NE(one.recompute, Recompute::kNone);
   }
 }
 
 TEST(Variants, SmallerPlansAreAllDifferentAndHoldLess) {
-  auto plans = smaller_plans(on_gpus(4));
-  EXPECT_EQ(plans.size(), 11U);
-  for (const Plan& one : plans) EXPECT_EQ(std::ranges::count(plans, one), 1);
+  Plan plan = on_gpus(4);
+  plan.micro_batch = 8;
+  plan.accumulation = 1;
+  plan.global_batch = 32;
+  const auto plans = smaller_plans(plan, *build_model("alexnet"));
+  EXPECT_EQ(plans.size(), 1U + 11U + 4U) << "hybrid; ZeRO and recompute; 2 and 4 stages";
+  int staged = 0;
+  for (const Plan& one : plans) {
+    EXPECT_EQ(std::ranges::count(plans, one), 1);
+    EXPECT_EQ(one.layout.ranks(), 4);
+    EXPECT_EQ(one.micro_batch * one.accumulation * one.layout.data, 32);
+    EXPECT_GE(one.accumulation, one.layout.pipeline);
+    staged += one.layout.pipeline > 1;
+  }
+  EXPECT_EQ(staged, 4);
 }
 
 TEST(Variants, HybridSplitsLargeLinearLayersOnly) {
   const ModelGraph model = *build_model("alexnet");
-  const auto plans = quieter_plans(on_gpus(4), model);
-  ASSERT_FALSE(plans.empty());
-  EXPECT_EQ(plans.front().sharded, (std::vector<std::string>{"fc6", "fc7", "fc8"}));
+  const auto large = [&](int ranks) {
+    for (const Plan& one : quieter(on_gpus(ranks), model)) {
+      if (one.sharded.size() > 1) return one.sharded;
+    }
+    return std::vector<std::string>();
+  };
+  EXPECT_EQ(large(4), (std::vector<std::string>{"fc6", "fc7", "fc8"}));
   // 1,000 classes cannot be shared evenly by 16 ranks.
-  EXPECT_EQ(quieter_plans(on_gpus(16), model).front().sharded,
-            (std::vector<std::string>{"fc6", "fc7"}));
+  EXPECT_EQ(large(16), (std::vector<std::string>{"fc6", "fc7"}));
 }
 
 /// A job on one GPU type of `ranks`, its compute by FLOPs, its links as given.
@@ -118,8 +143,32 @@ TEST_F(GpuSearch, WhatDoesNotFitIsShardedOrRecomputed) {
   const RankedPlan small = best(model, 8);
   EXPECT_TRUE(small.meets_limits);
   EXPECT_TRUE(small.plan.shard > 0 || small.plan.recompute != Recompute::kNone ||
-              !small.plan.sharded.empty());
+              small.plan.layout.pipeline > 1 || !small.plan.sharded.empty());
   EXPECT_LE(small.prediction.memory.total(), place.instance.node.device.memory);
+}
+
+// Eight equal layers on slow links, of a width that ranks cannot share: a stage each, where ranks
+// that gather all of them in every micro-batch (ZeRO 3) would wait for the links.
+TEST_F(GpuSearch, WhatNoRankCanHoldIsCutIntoStages) {
+  const ModelGraph model =
+      testing::perceptron({1021, 1021, 1021, 1021, 1021, 1021, 1021, 1021, 1021});
+  place = candidate("gpu", 8, 1.0, 8, 1e-5, 1e8);
+  place.backend = "cuda";
+  job.global_batch = 512;
+  job.micro_batch = 8;
+  place.instance.node.device.memory = Bytes(std::int64_t{1} << 60);
+  const RankedPlan free = best(model, 8);
+  EXPECT_EQ(free.plan.layout.pipeline, 1);
+  place.instance.node.device.memory = Bytes(free.prediction.memory.total().value() * 4 / 10);
+  const RankedPlan small = best(model, 8);
+  EXPECT_TRUE(small.meets_limits);
+  EXPECT_GT(small.plan.layout.pipeline, 1);
+  EXPECT_EQ(small.plan.layout.ranks(), 8);
+  EXPECT_EQ(small.plan.pipeline.cuts.size(), small.plan.layout.pipeline - 1U);
+  EXPECT_EQ(small.plan.micro_batch * small.plan.accumulation * small.plan.layout.data, 512);
+  const auto again = predict(model, small.plan, costs);
+  ASSERT_TRUE(again.ok()) << again.error().message;
+  EXPECT_EQ(again->prediction.step_time.p50, small.prediction.step_time.p50);
 }
 
 }  // namespace
