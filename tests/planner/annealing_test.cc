@@ -11,7 +11,8 @@
 namespace pluto {
 namespace {
 
-/// One number from 0 to 199 in steps of one to four, on a slope with a pit in every twelve; best at 150.
+/// One number from 0 to 199 in steps of one to four, on a slope with a pit in every twelve; best at
+/// 150.
 double hilly(int at) { return std::abs(at - 150) + 6 * std::sin(at * 2 * 3.14159265 / 12); }
 
 AnnealingProblem<int> walk() {

@@ -253,7 +253,8 @@ TEST_P(GpuOracle, LosesLittleToEveryPlanTried) {
     lost += std::max(0.0, loss) / kGpuRounds;
     worst = std::max(worst, loss);
   }
-  std::printf("equal %d missed %d forbidden %d negative %d lost %g worst %g\n", equal, missed, forbidden, negative, lost, worst);
+  std::printf("equal %d missed %d forbidden %d negative %d lost %g worst %g\n", equal, missed,
+              forbidden, negative, lost, worst);
 }
 
 INSTANTIATE_TEST_SUITE_P(Jobs, GpuOracle, ::testing::Values(1, 2));
