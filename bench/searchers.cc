@@ -6,10 +6,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,7 +30,7 @@ namespace {
 
 const std::string kData = std::string(PLUTO_SOURCE_DIR) + "/data";
 constexpr std::int64_t kAnnealed = 2000;  // evaluations
-constexpr std::int64_t kEveryCut = 1500;  // at most so many are tried
+constexpr std::int64_t kEveryCut = 600;   // at most so many are tried
 constexpr double kNothing = -1;           // no cuts that fit
 
 template <class T>
@@ -40,10 +40,11 @@ T must(Result<T> result) {
   std::exit(1);
 }
 
+/// Processor time of a call.
 double seconds_of(const auto& call) {
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();
   call();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
 }
 
 /// What one way to cut found.
@@ -270,8 +271,8 @@ int run(bool quick) {
   placements.print_header();
   const std::vector<std::string> models =
       quick ? std::vector<std::string>{"lenet", "alexnet"}
-            : std::vector<std::string>{"lenet",    "alexnet",  "vgg16",     "googlenet",
-                                       "resnet18", "resnet50", "bert-base", "gpt2"};
+            : std::vector<std::string>{"lenet",    "alexnet",  "vgg16", "googlenet",
+                                       "resnet18", "resnet50", "gpt2"};
   for (const std::string& name : models) {
     for (const int stages : {2, 4, 8}) {
       if (quick && stages > 4) continue;
