@@ -91,7 +91,9 @@ class Search {
 
   Result<void> price(Item& item) {
     PLUTO_ASSIGN(auto best, space_.best(item.cell, stop_));
-    item.done = true;
+    // What was stopped inside a cell may have left out its best: its bound still stands.
+    stopped_ = stopped_ || stop_();
+    item.done = !stopped_;
     const bool fits = best.has_value();
     if (best) best = on_best_market(job_, *best);
     if (fits && !best) ++result_.rejections.market;
@@ -151,7 +153,8 @@ class Search {
     const auto& first = result_.ranked.front().prediction;
     double most = 0;
     for (const auto& item : items_) {
-      if (item.done) continue;
+      // What cannot meet the limits does not beat what does.
+      if (item.done || (item.cut && result_.ranked.front().meets_limits)) continue;
       const double ratio = job_.minimize == Objective::kTime
                                ? item.bound.time / first.time_to_target.p50
                                : item.bound.price / first.price.p50;
@@ -191,14 +194,15 @@ class Search {
     }
     if (all.size() > kRankedPlans) all.resize(kRankedPlans);
     result_.ranked = std::move(all);
-    result_.gap = gap();
     result_.termination = stopped_ ? Termination::kLimitReached
                           : found  ? Termination::kFeasible
                                    : Termination::kInfeasible;
     if (result_.ranked.empty()) return {};
     PLUTO_ASSIGN(result_.baseline, space_.plain(result_.ranked.front()));
     if (result_.baseline) judge(*result_.baseline);
-    return prefer_simple();
+    PLUTO_TRY(prefer_simple());
+    result_.gap = gap();
+    return {};
   }
 
   void judge(RankedPlan& plan) const {

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <random>
 
 #include "model/zoo.h"
@@ -222,10 +221,12 @@ bool only_allowed(const TrainingJob& job, const Plan& plan) {
   });
 }
 
+/// The variants of a GPU plan are tried on the chosen micro-batch with plain buckets, not searched
+/// jointly with methods and sizes; how much that loses to all of them together.
 TEST_P(GpuOracle, LosesLittleToEveryPlanTried) {
   Draw draw{std::mt19937(static_cast<std::uint32_t>(GetParam()))};
   constexpr int kGpuRounds = 50;
-  int equal = 0, missed = 0, forbidden = 0, negative = 0;
+  int equal = 0, missed = 0, forbidden = 0, better_than_all = 0;
   double lost = 0, worst = 0;
   for (int round = 0; round < kGpuRounds; ++round) {
     SCOPED_TRACE("round " + std::to_string(round));
@@ -248,13 +249,22 @@ TEST_P(GpuOracle, LosesLittleToEveryPlanTried) {
       continue;
     }
     const double loss = value_of(one.job, mine) / value_of(one.job, expected.front()) - 1;
-    negative += loss < -1e-6;
+    better_than_all += loss < -1e-6 && only_allowed(one.job, mine.plan);
     equal += loss <= kNegligibleGain;
     lost += std::max(0.0, loss) / kGpuRounds;
     worst = std::max(worst, loss);
   }
-  std::printf("equal %d missed %d forbidden %d negative %d lost %g worst %g\n", equal, missed,
-              forbidden, negative, lost, worst);
+  RecordProperty("within_1_percent", equal);
+  RecordProperty("said_infeasible_but_is_not", missed);
+  RecordProperty("method_not_allowed", forbidden);
+  RecordProperty("lost_on_average", std::to_string(lost));
+  RecordProperty("lost_at_most", std::to_string(worst));
+  EXPECT_EQ(better_than_all, 0);
+  // What the search does not promise, kept from growing: it tries the variants one after another.
+  EXPECT_GE(equal, kGpuRounds * 2 / 3);
+  EXPECT_LE(missed, 2);
+  EXPECT_LE(forbidden, 2);
+  EXPECT_LT(lost, 0.06);
 }
 
 INSTANTIATE_TEST_SUITE_P(Jobs, GpuOracle, ::testing::Values(1, 2));
