@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+
 #include "costmodel/transformer_links.h"
 
 namespace pluto {
@@ -82,6 +85,8 @@ TEST_F(Executions, ScatteredSendsSendAPartOfTheBoundary) {
 }
 
 TEST_F(Executions, PiecesHideWhatTheirProductsLast) {
+  // A link so slow that collectives outlast some of the products.
+  cluster.instance.node.intra.bandwidth = BytesPerSecond(40e9);
   const LayerProducts products = layer_products(shape, plan, cluster.instance.node.device, costs);
   // Of the four products of a layer forward: nothing else is counted there.
   costs.value[static_cast<std::size_t>(TransformerConstant::kHostPerOp)] = 1e-12;
@@ -91,12 +96,24 @@ TEST_F(Executions, PiecesHideWhatTheirProductsLast) {
     return layer().forward_comm;
   };
   EXPECT_NEAR(forward(TensorOverlap::kNone), 2 * sum(), 1e-9);
-  double ring = 0;
-  for (const double product : products.out) {
-    ring += 0.75 * (std::max(0.0, sum() - product) + slow * std::min(sum(), product));
-  }
+  const auto pieces = [&](double comm, const std::array<double, 2>& beside) {
+    double seen = 0;
+    for (const double product : beside) {
+      seen += 0.75 * (std::max(0.0, comm - product) + slow * std::min(comm, product));
+    }
+    return seen;
+  };
+  const double ring = pieces(sum(), products.out);
   EXPECT_NEAR(forward(TensorOverlap::kRing), ring, 1e-9);
   EXPECT_NEAR(forward(TensorOverlap::kPipe), ring + 2 * sum() / 4, 1e-9);
+  // Backward: beside the gradients towards the inputs.
+  execution.overlap = TensorOverlap::kRing;
+  const auto backward = [&] { return layer().tensor_comm - layer().forward_comm; };
+  EXPECT_NEAR(backward(), pieces(sum(), products.in_gradient), 1e-9);
+  use(TensorExchange::kSequence);
+  EXPECT_NEAR(layer().forward_comm,
+              pieces(sum() / 2, products.in) + pieces(sum() / 2, products.out), 1e-9);
+  EXPECT_NEAR(backward(), pieces(sum() / 2, products.out_gradient) + 2 * slow * sum(), 1e-9);
 }
 
 TEST_F(Executions, WhatIsNotGatheredAgainIsKept) {

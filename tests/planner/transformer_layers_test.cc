@@ -97,19 +97,31 @@ TEST_P(Layers, WhatIsLeftOutIsNeverFasterNorSmaller) {
   EXPECT_GT(compared, 100);
 }
 
-TEST_P(Layers, WhatIsTooLargeFitsInNoPlan) {
-  place.candidate.instance.node.device.memory = Bytes(1LL << 30);
+TEST_P(Layers, NoPlanThatFitsIsSaidNotTo) {
+  shape.sequence = 8192;
+  const std::array batches = {kBatch};
+  int some = 0;
+  for (const PlacedLayer& one : placed_layers(job, shape, batches, place).by_time) {
+    plans_of(one.plan, [&](const TransformerPlan& plan) {
+      ++some;
+      const auto needed = static_cast<double>(fullest_stage(shape, plan).allocated().value());
+      EXPECT_TRUE(may_fit(one, shape.layers, kRanks, kBatch, needed)) << to_text(plan);
+    });
+    EXPECT_FALSE(may_fit(one, shape.layers, kRanks, kBatch, one.kept_bytes / kBatch / 2));
+  }
+  EXPECT_GT(some, 100);
+}
+
+TEST_P(Layers, WhatIsTooLargeIsKeptApart) {
+  shape.sequence = 8192;
+  place.candidate.instance.node.device.memory = Bytes(3LL << 30);
   const std::array batches = {kBatch};
   const auto layers = placed_layers(job, shape, batches, place);
   EXPECT_FALSE(layers.too_large.empty());
   EXPECT_FALSE(layers.by_time.empty());
-  for (const PlacedLayer& one : layers.too_large) {
-    plans_of(one.plan, [&](const TransformerPlan& plan) {
-      EXPECT_GT(fullest_stage(shape, plan).reserved(), Bytes(1LL << 30)) << to_text(plan);
-    });
-  }
   for (const auto* some : layers.all()) {
     for (const PlacedLayer& one : *some) {
+      EXPECT_EQ(may_fit(one, shape.layers, kRanks, kBatch, 3LL << 30), some == &layers.by_time);
       EXPECT_EQ(layers.inners.count(one.plan.tensor * one.plan.context), 1u);
     }
   }
