@@ -268,8 +268,21 @@ void TransformerSpace::fastest_of(const Cell& cell, const Spread& spread,
     return (shape_.layers + pipeline - 1) / pipeline * one;
   };
   const double micro_batches = 1.0 / layer.plan.micro_batch;
+  // The first stage keeps its layers of as many micro-batches as there are stages, beside its
+  // weights and their gradients.
+  const double room = static_cast<double>((memory_limit - framework_bytes(Bytes(0))).value());
+  const auto element = static_cast<double>(activation_bytes(layer.plan.precision));
+  const double each = element + std::max<double>(element, layer.plan.gradient_bytes);
+  const double states =
+      layer.plan.shard == kGathered ? 0 : shape_.layers * cost.layer_parameters * each;
   const auto skip = [&](int pipeline, int share) {
-    return !fastest.can_be(share * micro_batches * fullest(pipeline) * (1 - kRounding));
+    const double m = share * micro_batches;
+    if (!fastest.can_be(m * fullest(pipeline) * (1 - kRounding))) return true;
+    if (share % layer.plan.micro_batch != 0) return true;
+    const double kept = layer.kept_bytes * std::min<double>(m, pipeline);
+    if (kept + states <= room * pipeline) return false;
+    ++out_of_memory_;
+    return true;
   };
   visit_plans(cell, spread, layer, skip, [&](const TransformerPlan& plan) {
     // m micro-batches of the fullest stage, and the others' once, an interleave-th of it: what
