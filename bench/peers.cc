@@ -28,8 +28,8 @@ bool print(const PeerCase& one) {
   const bool right = std::abs(ratio - 1) <= kRounding;
   fmt::print("{}\n  time       {:.4f} s, theirs {:.4g} s: {:.0f} times faster\n", one.name,
              one.seconds, one.their_seconds, one.their_seconds / one.seconds);
-  fmt::print("  objective  {:.9g} {}, theirs {:.9g}: ratio {:.6f}{}\n", one.objective, one.unit,
-             one.their_objective, ratio, right ? "" : "  WRONG");
+  fmt::print("  objective  {:.9g} {}, {} {:.9g}: ratio {:.6f}{}\n", one.objective, one.unit,
+             one.reference, one.their_objective, ratio, right ? "" : "  WRONG");
   fmt::print("  {}\n\n", one.note);
   return right;
 }
@@ -37,7 +37,7 @@ bool print(const PeerCase& one) {
 int run() {
   const std::string folder = std::string(PLUTO_SOURCE_DIR) + "/data/measured";
   bool right = true;
-  for (const auto& cases : {pipedream_cases, piper_cases, galvatron_cases}) {
+  for (const auto& cases : {pipedream_cases, piper_cases, galvatron_cases, calculon_cases}) {
     const auto results = cases(folder);
     if (!results.ok()) {
       fmt::print(stderr, "error: {}\n", results.error().message);

@@ -197,14 +197,6 @@ void peers_case() {
   fmt::print("{:<44} {:>8.2f} s {:>10} plans {:>10.0f}/s   the search's step is {:.4f} of theirs\n",
              "  every plan priced, nothing left out", seconds, priced, rate,
              found.ranked.front().prediction.step_time.p50.value() / least);
-  // Calculon caa4b11f8f, gpt3-175B on 1,024 A100 at batch 1,536: 11,698,528 configurations,
-  // 166 a second on two processes of the machine this was first run on.
-  constexpr double kConfigurations = 11'698'528, kPeerRate = 166;
-  fmt::print(
-      "  Calculon's space for this case has {:.0f} configurations (offloading and three ways to "
-      "send among them, which this one\n  has not; ZeRO 2 and 3 and context parallel, which this "
-      "one has): {:.1f} h at its measured {:.0f}/s, {:.1f} s at the rate above\n",
-      kConfigurations, kConfigurations / kPeerRate / 3600, kPeerRate, kConfigurations / rate);
 }
 
 }  // namespace

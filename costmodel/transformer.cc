@@ -147,8 +147,67 @@ FlopsPerSecond peak_rate(const DeviceSpec& device, TrainPrecision precision) {
   return device.f8_peak.value_or(FlopsPerSecond(2 * peak));
 }
 
+LayerProducts layer_products(const TransformerShape& shape, const TransformerPlan& plan,
+                             const DeviceSpec& device, const TransformerCosts& costs) {
+  const Kernels k(plan, device, costs);
+  const double t = plan.tensor;
+  const double tokens = static_cast<double>(plan.micro_batch) * shape.sequence / plan.context;
+  const double h = shape.hidden;
+  const double qkv = h + 2.0 * shape.kv_width();
+  const double f = shape.ffn * static_cast<double>(shape.experts_per_token);
+  const double first = (shape.gated ? 2 : 1) * f / t;
+  LayerProducts products;
+  products.in = {k.product(tokens, qkv / t, h), k.product(tokens, first, h)};
+  products.out = {k.product(tokens, h, h / t), k.product(tokens, h, f / t)};
+  products.in_gradient = {k.product(tokens, h, qkv / t), k.product(tokens, h, first)};
+  products.out_gradient = {k.product(tokens, h / t, h), k.product(tokens, f / t, h)};
+  return products;
+}
+
+namespace {
+
+/// As frameworks run it.
+LayerComm layer_comm(const TransformerShape& shape, const TransformerPlan& plan,
+                     const ClusterSpec& cluster, const TransformerCosts& costs) {
+  const double t = plan.tensor;
+  const double tokens = static_cast<double>(plan.micro_batch) * shape.sequence / plan.context;
+  const auto element = static_cast<double>(activation_bytes(plan.precision));
+  const double activations = tokens * shape.hidden * element;
+  const TransformerLinks links(cluster, costs);
+  const double exposed = plan.overlap_tensor ? costs[C::kTensorExposed] : 1;
+  const double collective =
+      plan.tensor > 1 ? exposed * links.all_reduce(activations, plan.tensor, 1) : 0;
+  LayerComm comm;
+  comm.forward = 2 * collective;
+  // Sequence parallel stacks scatter under the product of the weight gradient and gather inputs
+  // again under that of the input gradient: those two only slow it down.
+  comm.backward = (plan.sequence_parallel ? 1 + 2 * costs[C::kOverlapSlowdown] : 2) * collective;
+  if (plan.context > 1) {
+    // Keys and values travel round the ring, in backward with their gradients.
+    const double bytes = 2 * tokens * shape.kv_width() / t * element * plan.context;
+    const double ring = costs[C::kTensorExposed] * links.gather(bytes, plan.context, plan.tensor);
+    comm.forward += ring;
+    comm.backward += 2 * ring;
+  }
+  comm.head = 2 * collective;
+  comm.embedding = collective;
+  // Tensor ranks hold the same boundary: each sends its share, the other side gathers.
+  comm.boundary_bytes = activations / t;
+  comm.boundary_gather =
+      plan.tensor > 1 && !plan.sequence_parallel ? links.gather(activations, plan.tensor, 1) : 0;
+  return comm;
+}
+
+}  // namespace
+
 TransformerLayerCost layer_cost(const TransformerShape& shape, const TransformerPlan& plan,
                                 const ClusterSpec& cluster, const TransformerCosts& costs) {
+  return layer_cost(shape, plan, cluster, costs, layer_comm(shape, plan, cluster, costs));
+}
+
+TransformerLayerCost layer_cost(const TransformerShape& shape, const TransformerPlan& plan,
+                                const ClusterSpec& cluster, const TransformerCosts& costs,
+                                const LayerComm& comm) {
   const auto& node = cluster.instance.node;
   const Kernels k(plan, node.device, costs);
   const double t = plan.tensor;
@@ -159,23 +218,6 @@ TransformerLayerCost layer_cost(const TransformerShape& shape, const Transformer
   TransformerLayerCost cost;
 
   const Pass pass = device_time(shape, plan, k);
-  const double activations = tokens * h * k.bytes_per_element;
-  const TransformerLinks links(cluster, costs);
-  const double exposed = plan.overlap_tensor ? costs[C::kTensorExposed] : 1;
-  const double collective =
-      plan.tensor > 1 ? exposed * links.all_reduce(activations, plan.tensor, 1) : 0;
-  double forward_comm = 2 * collective;
-  // Sequence parallel stacks scatter under the product of the weight gradient and gather inputs
-  // again under that of the input gradient: those two only slow it down.
-  double backward_comm =
-      (plan.sequence_parallel ? 1 + 2 * costs[C::kOverlapSlowdown] : 2) * collective;
-  if (plan.context > 1) {
-    // Keys and values travel round the ring, in backward with their gradients.
-    const double bytes = 2 * tokens * shape.kv_width() / t * k.bytes_per_element * plan.context;
-    const double ring = costs[C::kTensorExposed] * links.gather(bytes, plan.context, plan.tensor);
-    forward_comm += ring;
-    backward_comm += 2 * ring;
-  }
   const double collective_ops = plan.tensor > 1 ? kCollectiveOps : 0;
   // A weight gradient is added to the sum of the micro-batches, widened first where the sum is
   // wider; sharded gradients leave at once.
@@ -191,18 +233,19 @@ TransformerLayerCost layer_cost(const TransformerShape& shape, const Transformer
     double waits;  ///< seconds of both that follow the host
   };
   // Collectives are device work: a slow host hides them.
-  const auto direction = [&](double ops, double device, double comm) {
+  const auto direction = [&](double ops, double device, double collectives) {
     const double busy = device + ops * floor;
     const double alone = slower(ops * host, busy);
-    const double both = slower(ops * host, busy + comm);
+    const double both = slower(ops * host, busy + collectives);
     const double share = ops * host / both;
     return Direction{alone, both - alone, both * share * share * share * share};
   };
-  const Direction forward = direction(kForwardOps + collective_ops, pass.forward, forward_comm);
+  const Direction forward = direction(kForwardOps + collective_ops, pass.forward, comm.forward);
   const Direction backward =
-      direction(kBackwardOps + collective_ops, pass.backward + accumulate, backward_comm);
+      direction(kBackwardOps + collective_ops, pass.backward + accumulate, comm.backward);
   cost.forward = forward.compute;
   cost.backward = backward.compute;
+  cost.forward_comm = forward.comm;
   cost.tensor_comm = forward.comm + backward.comm;
   double waits = forward.waits + backward.waits;
   if (plan.recompute == Recompute::kFull) {
@@ -225,20 +268,38 @@ TransformerLayerCost layer_cost(const TransformerShape& shape, const Transformer
       direction(kHeadOps / 2, rough * k.product_backward(tokens, v, h) + k.traffic(6 * tokens * v),
                 0)
           .compute;
-  cost.head_comm = 2 * collective;
-  cost.embedding = direction(kEmbeddingOps, k.traffic(10 * tokens * h), 0).compute + collective;
-  // Tensor ranks hold the same boundary: each sends its share, the other side gathers.
-  cost.boundary_bytes = activations / t;
-  cost.boundary_gather =
-      plan.tensor > 1 && !plan.sequence_parallel ? links.gather(activations, plan.tensor, 1) : 0;
+  cost.head_comm = comm.head;
+  cost.embedding = direction(kEmbeddingOps, k.traffic(10 * tokens * h), 0).compute + comm.embedding;
+  cost.boundary_bytes = comm.boundary_bytes;
+  cost.boundary_gather = comm.boundary_gather;
   cost.layer_parameters = layer_parameters(shape) / t;
   cost.embedding_parameters = embedding_parameters(shape) / t;
   return cost;
 }
 
+double slowest_stage(const TransformerLayerCost& layer, const TransformerShape& shape,
+                     int pipeline) {
+  const double layers = shape.layers;
+  const double most = std::ceil(layers / pipeline);
+  const double one = layer.forward + layer.backward + layer.tensor_comm;
+  const double head = layer.head_forward + layer.head_backward + layer.head_comm;
+  if (pipeline == 1) return layers * one + head + layer.embedding;
+  // The last stage has the output layer; a planner that can gives it no layer more than others.
+  const double before = most * (pipeline - 1);
+  const double last = layers - before >= 1 ? layers - before : most;
+  return std::max(most * one + layer.embedding, last * one + head);
+}
+
 TransformerStep predict_transformer(const TransformerLayerCost& layer,
                                     const TransformerShape& shape, const TransformerPlan& plan,
                                     const ClusterSpec& cluster, const TransformerCosts& costs) {
+  return predict_transformer(layer, shape, plan, RankStrides::of(plan), cluster, costs);
+}
+
+TransformerStep predict_transformer(const TransformerLayerCost& layer,
+                                    const TransformerShape& shape, const TransformerPlan& plan,
+                                    const RankStrides& strides, const ClusterSpec& cluster,
+                                    const TransformerCosts& costs) {
   const TransformerLinks links(cluster, costs);
   const int p = plan.pipeline;
   const double chunks = plan.interleave;
@@ -250,15 +311,8 @@ TransformerStep predict_transformer(const TransformerLayerCost& layer,
   const double one = layer.forward + layer.backward + layer.tensor_comm;
   const double head = layer.head_forward + layer.head_backward + layer.head_comm;
   const double all = layers * one + head + layer.embedding;
-  double slowest = 0;
-  if (p == 1) {
-    slowest = all;
-  } else {
-    // The last stage has the output layer; a planner that can gives it no layer more than others.
-    const double last = layers - most * (p - 1) >= 1 ? layers - most * (p - 1) : most;
-    slowest = std::max(most * one + layer.embedding, last * one + head);
-  }
-  const int apart = plan.tensor * plan.context * plan.data;
+  const double slowest = slowest_stage(layer, shape, p);
+  const int apart = strides.pipeline;
   const double send =
       p > 1 ? links.send(layer.boundary_bytes, apart, apart * p) + layer.boundary_gather : 0;
   const double sends = 2 * chunks * send;
@@ -276,7 +330,7 @@ TransformerStep predict_transformer(const TransformerLayerCost& layer,
   const int replicas = plan.data * plan.context;
   double data_comm = 0;
   if (replicas > 1) {
-    const int stride = plan.tensor;
+    const int stride = strides.data;
     const double gradients = held * plan.gradient_bytes;
     const double weights = held * 2;
     const double backward = (layers / p) * layer.backward;

@@ -18,6 +18,7 @@ TransformerLayerCost times(double factor, TransformerLayerCost layer) {
   layer.forward *= factor;
   layer.backward *= factor;
   layer.tensor_comm *= factor;
+  layer.forward_comm *= factor;
   return layer;
 }
 

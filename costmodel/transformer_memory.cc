@@ -104,9 +104,12 @@ TransformerMemory stage_memory(const TransformerShape& shape, const TransformerP
     const double unit = std::max(layer_parameters(shape), embedding_parameters(shape)) / t;
     memory.gathered = whole(unit * (2 * element + std::max<double>(plan.gradient_bytes, element)));
   }
-  const double allocated = static_cast<double>(memory.allocated().value());
-  memory.framework = whole(kFrameworkBytes + kAllocatorWaste * allocated);
+  memory.framework = framework_bytes(memory.allocated());
   return memory;
+}
+
+Bytes framework_bytes(Bytes allocated) {
+  return whole(kFrameworkBytes + kAllocatorWaste * static_cast<double>(allocated.value()));
 }
 
 Result<TransformerMemory> predict_transformer_memory(const TransformerShape& shape,

@@ -29,6 +29,8 @@ double layer_activation_bytes(const TransformerShape& shape, const TransformerPl
 /// under 1F1B its layers x (pipeline - stage), interleaved layers (1 + (pipeline - 1) / (pipeline
 /// interleave)) in the first stage (Korthikanti et al. 2022, section 4.2.3). Precondition: check.
 double layers_in_flight(const TransformerShape& shape, const TransformerPlan& plan, int stage);
+/// What a framework holds besides what it handed out.
+Bytes framework_bytes(Bytes allocated);
 /// Of stage `stage` (0 = first). Precondition: check(shape, plan), 0 <= stage < pipeline.
 TransformerMemory stage_memory(const TransformerShape& shape, const TransformerPlan& plan,
                                int stage);

@@ -67,13 +67,17 @@ class Search {
 
   /// Score of the last plan that would still be ranked; nullopt while there is room.
   std::optional<Score> threshold() const {
-    std::vector<Score> scores;
-    for (const auto& plan : found_) {
-      if (plan.meets_limits) scores.push_back(score_of(job_, plan.prediction));
-    }
-    if (scores.size() < kRankedPlans) return std::nullopt;
-    std::ranges::nth_element(scores, scores.begin() + (kRankedPlans - 1));
-    return scores[kRankedPlans - 1];
+    if (scores_.size() < kRankedPlans) return std::nullopt;
+    return scores_.front();
+  }
+
+  void keep_score(const RankedPlan& plan) {
+    if (!plan.meets_limits) return;
+    scores_.push_back(score_of(job_, plan.prediction));
+    std::ranges::push_heap(scores_);
+    if (scores_.size() <= kRankedPlans) return;
+    std::ranges::pop_heap(scores_);
+    scores_.pop_back();
   }
 
   Result<void> evaluate(bool cut) {
@@ -104,6 +108,7 @@ class Search {
     if (!item.cut && !in_time) ++result_.rejections.deadline;
     if (!item.cut && !in_budget) ++result_.rejections.budget;
     judge(*best);
+    keep_score(*best);
     found_.push_back(std::move(*best));
     return {};
   }
@@ -255,6 +260,7 @@ class Search {
   const std::function<bool()> stop_;
   std::vector<Item> items_;        // that may fit, by bound, best first
   std::vector<RankedPlan> found_;  // the best of each cell that was priced
+  std::vector<Score> scores_;      // of those that would be ranked, a heap with the worst on top
   bool stopped_ = false;
   SearchResult result_;
 };

@@ -3,12 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
-#include <set>
 #include <tuple>
 #include <utility>
 
-#include "costmodel/transformer_layer_factor.h"
 #include "costmodel/transformer_memory.h"
 #include "costmodel/transformer_predictor.h"
 #include "planner/market_choice.h"
@@ -19,32 +18,9 @@ namespace pluto {
 
 namespace {
 
-constexpr int kMostContext = 16;
 constexpr int kMostMicroBatch = 1024;
 constexpr int kGathered = 3;  // the ZeRO stage whose layers run otherwise
-
-std::vector<int> divisors(int number, int most) {
-  std::vector<int> found;
-  for (int i = 1; i <= std::min(number, most); ++i) {
-    if (number % i == 0) found.push_back(i);
-  }
-  return found;
-}
-
-/// The fixed value, or what could be chosen.
-std::vector<int> choices(const std::optional<int>& fixed, std::vector<int> free) {
-  return fixed ? std::vector<int>{*fixed} : std::move(free);
-}
-
-std::vector<Recompute> recomputing(const StrategyChoice& choice) {
-  if (choice.recompute) return {*choice.recompute};
-  return {Recompute::kNone, Recompute::kSelective, Recompute::kFull};
-}
-
-std::vector<bool> sequence_choices(const StrategyChoice& choice, int tensor) {
-  if (choice.sequence_parallel) return {*choice.sequence_parallel};
-  return tensor > 1 ? std::vector<bool>{true, false} : std::vector<bool>{false};
-}
+constexpr double kRounding = 1e-12;
 
 }  // namespace
 
@@ -72,6 +48,13 @@ Result<std::unique_ptr<TransformerSpace>> TransformerSpace::make(
         plan_of(job, model, dataset_samples, places.front().candidate, space->batches_.front(), 1);
     PLUTO_ASSIGN(space->gradients_, gradient_order(model, whole));
   }
+  space->chunks_.resize(static_cast<std::size_t>(shape.layers) + 1);
+  for (int stages = 1; stages <= shape.layers; ++stages) {
+    auto& chunks = space->chunks_[static_cast<std::size_t>(stages)];
+    chunks = {1};
+    if (stages == 1 || shape.layers % stages != 0) continue;
+    chunks = divisors(shape.layers / stages, shape.layers);
+  }
   bool any_peak = false;
   for (const TransformerPlace& place : places) {
     const auto& device = place.candidate.instance.node.device;
@@ -89,68 +72,23 @@ Result<std::unique_ptr<TransformerSpace>> TransformerSpace::make(
 }
 
 void TransformerSpace::add_place(const TransformerPlace& given) {
-  Place place{&given, {}};
-  const StrategyChoice& choice = job_.strategy;
-  const InstanceType& instance = given.candidate.instance;
-  std::set<int> micro_batches;
-  for (const Placement& batch : batches_) {
-    const auto all = static_cast<int>(batch.global_batch);
-    for (const int one : divisors(all, kMostMicroBatch)) micro_batches.insert(one);
+  Place place;
+  place.given = &given;
+  const auto alike = std::ranges::find_if(places_, [&](const Place& one) {
+    const TransformerPlace& other = *one.given;
+    return other.candidate.max_ranks == given.candidate.max_ranks &&
+           other.candidate.instance.node == given.candidate.instance.node &&
+           other.evidence.costs.value == given.evidence.costs.value &&
+           other.evidence.factors.factors().empty() && given.evidence.factors.factors().empty();
+  });
+  if (alike != places_.end()) {
+    place.layers = alike->layers;
+  } else {
+    std::vector<int> batches;
+    for (const Placement& batch : batches_) batches.push_back(static_cast<int>(batch.global_batch));
+    place.layers =
+        std::make_shared<const PlacedLayers>(placed_layers(job_, shape_, batches, given));
   }
-  if (job_.micro_batch) micro_batches = {static_cast<int>(*job_.micro_batch)};
-  std::vector<int> contexts;
-  for (int c = 1; c <= kMostContext; c *= 2) {
-    if (shape_.sequence % c == 0) contexts.push_back(c);
-  }
-  const auto add = [&](const TransformerPlan& kind) {
-    for (const int micro_batch : micro_batches) {
-      Layer layer;
-      layer.plan = kind;
-      TransformerPlan& plan = layer.plan;
-      plan.micro_batch = plan.global_batch = micro_batch;
-      if (!check(shape_, plan).ok()) continue;
-      // One layer alone: larger micro-batches are larger still.
-      const Bytes least(static_cast<std::int64_t>(layer_activation_bytes(shape_, plan)));
-      if (least > instance.node.device.memory) break;
-      layer.cost = measured_layer_cost(shape_, plan, ClusterSpec{instance, 1}, given.evidence.costs,
-                                       given.evidence.factors);
-      const TransformerLayerCost& cost = layer.cost;
-      const double sample = shape_.layers * (cost.forward + cost.backward + cost.tensor_comm) +
-                            cost.head_forward + cost.head_backward + cost.head_comm +
-                            cost.embedding;
-      layer.device_seconds = sample * plan.tensor * plan.context / micro_batch;
-      layer.kept_bytes = shape_.layers * layer_activation_bytes(shape_, plan);
-      const bool whole = plan.shard != kGathered;
-      layer.weight_bytes = whole ? parameters(shape_) / plan.tensor *
-                                       static_cast<double>(activation_bytes(plan.precision))
-                                 : 0;
-      place.layers.push_back(std::move(layer));
-    }
-  };
-  TransformerPlan kind;
-  kind.precision = job_.precision;
-  kind.attention = job_.attention;
-  kind.overlap_data = true;
-  kind.gradient_bytes = kTransformerGradientBytes;
-  const auto tensors = divisors(shape_.heads, given.candidate.max_ranks);
-  for (const int tensor : choices(choice.tensor, tensors)) {
-    kind.tensor = tensor;
-    for (const int context : choices(choice.context, contexts)) {
-      kind.context = context;
-      for (const bool sequence : sequence_choices(choice, tensor)) {
-        kind.sequence_parallel = sequence;
-        for (const Recompute recompute : recomputing(choice)) {
-          kind.recompute = recompute;
-          // Gradients of ZeRO 3 leave in every micro-batch: its layers add none up.
-          for (const int shard : {0, kGathered}) {
-            kind.shard = shard;
-            if (shard == 0 || choice.shard.value_or(shard) == shard) add(kind);
-          }
-        }
-      }
-    }
-  }
-  std::ranges::stable_sort(place.layers, {}, &Layer::device_seconds);
   places_.push_back(std::move(place));
 }
 
@@ -171,10 +109,7 @@ void TransformerSpace::add_cells(std::size_t index) {
       if (!choice.nodes || *choice.nodes == nodes) sizes.emplace_back(nodes, nodes * devices);
     }
   }
-  std::set<int> inners;  // tensor x context
-  for (const Layer& layer : places_[index].layers) {
-    inners.insert(layer.plan.tensor * layer.plan.context);
-  }
+  const std::set<int>& inners = places_[index].layers->inners;
   // Whether so many ranks can hold one copy of the model.
   std::vector<bool> copies(static_cast<std::size_t>(candidate.max_ranks) + 1);
   for (const int inner : inners) {
@@ -192,7 +127,6 @@ void TransformerSpace::add_cells(std::size_t index) {
   }
   for (const auto& [nodes, ranks] : sizes) {
     if (job_.min_ranks && ranks < *job_.min_ranks) continue;
-    bool any = false;
     for (std::size_t batch = 0; batch < batches_.size(); ++batch) {
       const bool lawful = std::ranges::any_of(sharers[batch], [&, ranks = ranks](int data) {
         if (ranks % data != 0 || choice.data.value_or(data) != data) return false;
@@ -202,57 +136,66 @@ void TransformerSpace::add_cells(std::size_t index) {
       });
       if (lawful) {
         cells_.push_back({index, nodes, ranks, batch});
-        any = true;
       } else {
         ++divisibility_;
       }
     }
-    for (const int inner : inners) {
-      if (!any || ranks % inner != 0) continue;
-      const auto [stages, is_new] = stages_.try_emplace(ranks / inner);
-      if (is_new) stages->second = divisors(ranks / inner, shape_.layers);
-    }
   }
+}
+
+TransformerSpace::Spread TransformerSpace::spread_of(const Cell& cell) {
+  const std::set<int>& inners = places_[cell.place].layers->inners;
+  Spread spread(inners.empty() ? 0 : static_cast<std::size_t>(*inners.rbegin()) + 1);
+  const auto batch = static_cast<int>(batches_[cell.batch].global_batch);
+  for (const int inner : inners) {
+    if (cell.ranks % inner != 0) continue;
+    const int outer = cell.ranks / inner;
+    const auto [found, is_new] = stages_.try_emplace(std::pair(outer, cell.batch));
+    std::vector<Stages>& all = found->second;
+    if (is_new) {
+      for (const int pipeline : divisors(outer, shape_.layers)) {
+        const int data = outer / pipeline;
+        if (job_.strategy.pipeline.value_or(pipeline) != pipeline) continue;
+        if (job_.strategy.data.value_or(data) != data) continue;
+        if (batch % data == 0) all.push_back({pipeline, data, batch / data});
+      }
+    }
+    spread[static_cast<std::size_t>(inner)] = &all;
+  }
+  return spread;
 }
 
 ClusterSpec TransformerSpace::cluster_of(const Cell& cell) const {
   return ClusterSpec{places_[cell.place].given->candidate.instance, cell.nodes};
 }
 
-bool TransformerSpace::may_fit(const Cell& cell, const Layer& layer) const {
-  const TransformerPlan& plan = layer.plan;
-  const double outer = static_cast<double>(cell.ranks) / (plan.tensor * plan.context);
-  const double batch = static_cast<double>(batches_[cell.batch].global_batch);
-  const double kept = layer.kept_bytes * std::min(1.0, batch / (outer * plan.micro_batch));
-  const double weights = layer.weight_bytes / std::min<double>(shape_.layers, outer);
+bool TransformerSpace::fits(const Cell& cell, const PlacedLayer& layer) const {
   const auto& device = places_[cell.place].given->candidate.instance.node.device;
-  return kept + weights <= static_cast<double>(device.memory.value());
+  return may_fit(layer, shape_.layers, cell.ranks,
+                 static_cast<double>(batches_[cell.batch].global_batch),
+                 static_cast<double>(device.memory.value()));
 }
 
-/// Every plan of the cell whose layers are of this kind.
-template <class Visit>
-void TransformerSpace::visit_plans(const Cell& cell, const Layer& layer, Visit visit) const {
+/// Every plan of the cell whose layers are of this kind, but for those that `skip` names by their
+/// stages and the samples of a data rank.
+template <class Skip, class Visit>
+void TransformerSpace::visit_plans(const Cell& cell, const Spread& spread, const PlacedLayer& layer,
+                                   Skip skip, Visit visit) const {
   const StrategyChoice& choice = job_.strategy;
   TransformerPlan plan = layer.plan;
   plan.global_batch = static_cast<int>(batches_[cell.batch].global_batch);
-  const int inner = plan.tensor * plan.context;
-  if (cell.ranks % inner != 0) return;
-  const int outer = cell.ranks / inner;
-  for (const int pipeline : stages_.at(outer)) {
-    if (choice.pipeline && *choice.pipeline != pipeline) continue;
+  const auto* every = spread[static_cast<std::size_t>(plan.tensor * plan.context)];
+  if (every == nullptr) return;
+  for (const auto& [pipeline, data, share] : *every) {
+    if (skip(pipeline, share) || share % plan.micro_batch != 0) continue;
     plan.pipeline = pipeline;
-    plan.data = outer / pipeline;
-    if (choice.data && *choice.data != plan.data) continue;
-    if (plan.global_batch % plan.data != 0) continue;
-    const int share = plan.global_batch / plan.data;
-    if (share % plan.micro_batch != 0) continue;
+    plan.data = data;
     const int micro_batches = share / plan.micro_batch;
-    const int most = pipeline > 1 && micro_batches % pipeline == 0 ? shape_.layers / pipeline : 1;
-    for (int interleave = 1; interleave <= most; ++interleave) {
+    const int last = plan.data * plan.context == 1 ? 0 : pipeline > 1 ? 1 : kGathered;
+    for (const int interleave : chunks_[static_cast<std::size_t>(pipeline)]) {
+      if (interleave > 1 && micro_batches % pipeline != 0) break;
       if (choice.interleave && *choice.interleave != interleave) continue;
-      if (interleave > 1 && shape_.layers % (pipeline * interleave) != 0) continue;
       plan.interleave = interleave;
-      const int last = plan.data * plan.context == 1 ? 0 : pipeline > 1 ? 1 : kGathered;
       for (int shard = 0; shard <= last; ++shard) {
         if (choice.shard && *choice.shard != shard) continue;
         if ((shard == kGathered) != (layer.plan.shard == kGathered)) continue;
@@ -262,6 +205,8 @@ void TransformerSpace::visit_plans(const Cell& cell, const Layer& layer, Visit v
     }
   }
 }
+
+constexpr auto kNoStage = [](int, int) { return false; };
 
 Rejections TransformerSpace::rejections() const {
   Rejections counted;
@@ -273,10 +218,10 @@ Rejections TransformerSpace::rejections() const {
 Result<std::optional<CellBound>> TransformerSpace::bound(std::size_t index) {
   const Cell& cell = cells_[index];
   const Placement& batch = batches_[cell.batch];
-  const auto& layers = places_[cell.place].layers;
-  const auto first = std::ranges::find_if(layers, [&](const Layer& layer) {
+  const auto& layers = places_[cell.place].layers->by_time;
+  const auto first = std::ranges::find_if(layers, [&](const PlacedLayer& layer) {
     return batch.global_batch % layer.plan.micro_batch == 0 &&
-           cell.ranks % (layer.plan.tensor * layer.plan.context) == 0 && may_fit(cell, layer);
+           cell.ranks % (layer.plan.tensor * layer.plan.context) == 0 && fits(cell, layer);
   });
   if (first == layers.end()) {
     ++out_of_memory_;
@@ -310,48 +255,89 @@ void TransformerSpace::finish(Plan& plan) const {
                               kPlainBucket * plan.layout.tensor);
 }
 
+void TransformerSpace::fastest_of(const Cell& cell, const Spread& spread,
+                                  const ClusterSpec& cluster, const PlacedLayer& layer,
+                                  Fastest& fastest) {
+  const TransformerCosts& costs = places_[cell.place].given->evidence.costs;
+  const Bytes memory_limit = cluster.instance.node.device.memory;
+  const TransformerLayerCost& cost = layer.cost;
+  const double one = cost.forward + cost.backward + cost.tensor_comm;
+  const double all =
+      layer.device_seconds * layer.plan.micro_batch / (layer.plan.tensor * layer.plan.context);
+  const auto fullest = [&](int pipeline) {
+    return (shape_.layers + pipeline - 1) / pipeline * one;
+  };
+  const double micro_batches = 1.0 / layer.plan.micro_batch;
+  // The first stage keeps its layers of as many micro-batches as there are stages, beside its
+  // weights and their gradients.
+  const double room = static_cast<double>((memory_limit - framework_bytes(Bytes(0))).value());
+  const auto element = static_cast<double>(activation_bytes(layer.plan.precision));
+  const double each = element + std::max<double>(element, layer.plan.gradient_bytes);
+  const double states =
+      layer.plan.shard == kGathered ? 0 : shape_.layers * cost.layer_parameters * each;
+  const auto skip = [&](int pipeline, int share) {
+    const double m = share * micro_batches;
+    if (!fastest.can_be(m * fullest(pipeline) * (1 - kRounding))) return true;
+    if (share % layer.plan.micro_batch != 0) return true;
+    const double kept = layer.kept_bytes * std::min<double>(m, pipeline);
+    if (kept + states <= room * pipeline) return false;
+    ++out_of_memory_;
+    return true;
+  };
+  visit_plans(cell, spread, layer, skip, [&](const TransformerPlan& plan) {
+    // m micro-batches of the fullest stage, and the others' once, an interleave-th of it: what
+    // sends and exchanges only add to.
+    const double chunks = plan.interleave;
+    const double least = (plan.accumulation() - 1 / chunks) * fullest(plan.pipeline) + all / chunks;
+    if (!fastest.can_be(least)) return;
+    ++evaluated_;
+    const Seconds step = predict_transformer(cost, shape_, plan, cluster, costs).step();
+    if (!fastest.can_be(step.value())) return;
+    const auto memory = with_optimizer(fullest_stage(shape_, plan), job_.optimizer, plan);
+    if (memory.reserved() > memory_limit) {
+      ++out_of_memory_;
+      return;
+    }
+    fastest.found = Found{plan, step, memory.reserved()};
+  });
+}
+
 Result<std::optional<RankedPlan>> TransformerSpace::best(std::size_t index,
                                                          const std::function<bool()>&) {
-  // A cell takes milliseconds: stopping between cells is soon enough.
+  // A cell takes a fraction of a millisecond: stopping between cells is soon enough.
   const Cell& cell = cells_[index];
-  const Place& place = places_[cell.place];
+  Place& place = places_[cell.place];
+  const std::vector<PlacedLayer>& layers = place.layers->by_time;
   const ClusterSpec cluster = cluster_of(cell);
   const double share =
       static_cast<double>(batches_[cell.batch].global_batch) / static_cast<double>(cell.ranks);
-  std::optional<Found> best;
-  for (const Layer& layer : place.layers) {
-    if (best && layer.device_seconds * share >= best->step.value()) break;
-    if (cell.ranks % (layer.plan.tensor * layer.plan.context) != 0) continue;
-    if (!may_fit(cell, layer)) {
+  const Spread spread = spread_of(cell);
+  const auto inside = [&](const PlacedLayer& layer) {
+    return spread[static_cast<std::size_t>(layer.plan.tensor * layer.plan.context)] != nullptr;
+  };
+  Fastest fastest;
+  if (place.last && inside(layers[*place.last])) {
+    Fastest like_the_last;
+    fastest_of(cell, spread, cluster, layers[*place.last], like_the_last);
+    if (like_the_last.found) {
+      fastest.reached = like_the_last.found->step.value() * (1 + kRounding);
+    }
+  }
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const PlacedLayer& layer = layers[i];
+    if (!fastest.can_be(layer.device_seconds * share)) break;
+    if (!inside(layer)) continue;
+    if (!fits(cell, layer)) {
       ++out_of_memory_;
       continue;
     }
-    const TransformerLayerCost& cost = layer.cost;
-    const double one = cost.forward + cost.backward + cost.tensor_comm;
-    const double all =
-        layer.device_seconds * layer.plan.micro_batch / (layer.plan.tensor * layer.plan.context);
-    visit_plans(cell, layer, [&](const TransformerPlan& plan) {
-      // m micro-batches of the fullest stage, and the others' once, an interleave-th of it: what
-      // sends and exchanges only add to.
-      const int most = (shape_.layers + plan.pipeline - 1) / plan.pipeline;
-      const double chunks = plan.interleave;
-      const double least = (plan.accumulation() - 1 / chunks) * most * one + all / chunks;
-      if (best && least >= best->step.value()) return;
-      ++evaluated_;
-      const Seconds step =
-          predict_transformer(layer.cost, shape_, plan, cluster, place.given->evidence.costs)
-              .step();
-      if (best && step >= best->step) return;
-      const auto memory = with_optimizer(fullest_stage(shape_, plan), job_.optimizer, plan);
-      if (memory.reserved() > cluster.instance.node.device.memory) {
-        ++out_of_memory_;
-        return;
-      }
-      best = Found{plan, step, memory.reserved()};
-    });
+    const bool had = fastest.found.has_value();
+    const Seconds before = had ? fastest.found->step : Seconds(0);
+    fastest_of(cell, spread, cluster, layer, fastest);
+    if (fastest.found && (!had || fastest.found->step < before)) place.last = i;
   }
-  if (!best) return std::optional<RankedPlan>();
-  PLUTO_ASSIGN(auto one, ranked(cell, best->plan));
+  if (!fastest.found) return std::optional<RankedPlan>();
+  PLUTO_ASSIGN(auto one, ranked(cell, fastest.found->plan));
   return std::optional(std::move(one));
 }
 
@@ -364,15 +350,16 @@ Result<RankedPlan> TransformerSpace::simplest(const RankedPlan& chosen) {
   if (cell == cells_.end()) return chosen;
   const Place& place = places_[cell->place];
   const ClusterSpec cluster = cluster_of(*cell);
+  const Spread spread = spread_of(*cell);
   const double limit = chosen.prediction.step_time.p50.value() * (1 + kNegligibleGain);
   const double share = static_cast<double>(chosen.plan.global_batch) / cell->ranks;
   const auto key = [](const TransformerPlan& plan, Seconds step) {
     return std::tuple(plan.pipeline, plan.recompute, plan.interleave, plan.shard, step);
   };
   std::optional<Found> best;
-  for (const Layer& layer : place.layers) {
+  for (const PlacedLayer& layer : place.layers->by_time) {
     if (layer.device_seconds * share > limit) break;
-    visit_plans(*cell, layer, [&](const TransformerPlan& plan) {
+    visit_plans(*cell, spread, layer, kNoStage, [&](const TransformerPlan& plan) {
       const Seconds step =
           predict_transformer(layer.cost, shape_, plan, cluster, place.given->evidence.costs)
               .step();
@@ -424,14 +411,17 @@ Result<std::optional<RankedPlan>> TransformerSpace::lightest(const std::function
   for (std::size_t index = 0; index < cells_.size(); ++index) {
     if (lightest && stop()) break;
     const Cell& cell = cells_[index];
-    for (const Layer& layer : places_[cell.place].layers) {
-      visit_plans(cell, layer, [&](const TransformerPlan& plan) {
-        const Found one{
-            plan, {}, with_optimizer(fullest_stage(shape_, plan), job_.optimizer, plan).reserved()};
-        if (lightest && excess(one, index) >= excess(*lightest, where)) return;
-        lightest = one;
-        where = index;
-      });
+    const Spread spread = spread_of(cell);
+    for (const auto* layers : places_[cell.place].layers->all()) {
+      for (const PlacedLayer& layer : *layers) {
+        visit_plans(cell, spread, layer, kNoStage, [&](const TransformerPlan& plan) {
+          const auto memory = with_optimizer(fullest_stage(shape_, plan), job_.optimizer, plan);
+          const Found one{plan, {}, memory.reserved()};
+          if (lightest && excess(one, index) >= excess(*lightest, where)) return;
+          lightest = one;
+          where = index;
+        });
+      }
     }
   }
   if (!lightest) return std::optional<RankedPlan>();

@@ -1,9 +1,11 @@
 #pragma once
 // Plans of a transformer on GPUs, priced by the closed form.
 
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -11,6 +13,7 @@
 #include "plan/lowering.h"
 #include "planner/plan_space.h"
 #include "planner/space.h"
+#include "planner/transformer_layers.h"
 
 namespace pluto {
 
@@ -24,8 +27,8 @@ namespace pluto {
 /// Cells are all (instance, ranks, global batch) with a lawful plan. Bound of a cell: the least
 /// device-seconds a sample takes in any layer of the instance, shared evenly by all ranks; exact,
 /// because stages, bubbles, sends and exchanges only add to it. In a cell, layers in the order of
-/// that number, until it exceeds the best step; a plan is checked for memory only when it is the
-/// fastest so far.
+/// that number, until it exceeds the best step, which is at most what the layers of the cell before
+/// reach; a plan is checked for memory only when it is the fastest so far.
 class TransformerSpace final : public PlanSpace {
  public:
   /// Everything referred to must outlive the space. Errors: those of enumerate(); kInvalidInput
@@ -51,27 +54,36 @@ class TransformerSpace final : public PlanSpace {
   Rejections rejections() const override;
 
  private:
-  /// Layers of one kind on the devices of one place.
-  struct Layer {
-    TransformerPlan plan;  ///< tensor, context, micro-batch, flags; one rank elsewhere
-    TransformerLayerCost cost;
-    double device_seconds = 0;  ///< of all devices for one sample, nothing waiting
-    double kept_bytes = 0;      ///< for backward, of all layers of one micro-batch
-    double weight_bytes = 0;    ///< of the whole model on the devices of one stage
-  };
   struct Place {
-    const TransformerPlace* given;
-    std::vector<Layer> layers;  ///< by device_seconds
+    const TransformerPlace* given = nullptr;
+    std::shared_ptr<const PlacedLayers> layers;  ///< places with the same nodes share them
+    std::optional<std::size_t> last;  ///< of layers->by_time: what the last cell was best with
   };
   struct Cell {
     std::size_t place = 0;
     int nodes = 1, ranks = 1;
     std::size_t batch = 0;  ///< of batches_
   };
+  struct Stages {
+    int pipeline, data;
+    int share;  ///< samples of one data rank in a step
+  };
+  /// Lawful stages of a cell by tensor x context; null where that does not divide its ranks.
+  using Spread = std::vector<const std::vector<Stages>*>;
   struct Found {
     TransformerPlan plan;
     Seconds step;
     Bytes reserved;
+  };
+  /// The fastest plan of a cell so far. `reached`: no more than the fastest takes, known
+  /// beforehand.
+  struct Fastest {
+    std::optional<Found> found;
+    double reached = std::numeric_limits<double>::infinity();
+    /// Whether a plan that takes so long can be it. Of equals the first found is.
+    bool can_be(double seconds) const {
+      return found ? seconds < found->step.value() : seconds <= reached;
+    }
   };
 
   TransformerSpace(const TrainingJob& job, const ModelGraph& model, const TransformerShape& shape,
@@ -80,13 +92,13 @@ class TransformerSpace final : public PlanSpace {
   void add_place(const TransformerPlace& given);
   void add_cells(std::size_t place);
   ClusterSpec cluster_of(const Cell& cell) const;
-  /// Whether a plan of the cell with such layers can fit.
-  /// Formula: with s stages, m micro-batches and r ranks, stage 0 keeps min(m, s) micro-batches of
-  ///   layers / s, and m = s B t c / (r micro): layers min(1, B t c / (r micro)) for every s;
-  ///   beside it the weights of at most `layers` stages.
-  bool may_fit(const Cell& cell, const Layer& layer) const;
-  template <class Visit>
-  void visit_plans(const Cell& cell, const Layer& layer, Visit visit) const;
+  bool fits(const Cell& cell, const PlacedLayer& layer) const;
+  Spread spread_of(const Cell& cell);
+  template <class Skip, class Visit>
+  void visit_plans(const Cell& cell, const Spread& spread, const PlacedLayer& layer, Skip skip,
+                   Visit visit) const;
+  void fastest_of(const Cell& cell, const Spread& spread, const ClusterSpec& cluster,
+                  const PlacedLayer& layer, Fastest& fastest);
   Result<RankedPlan> ranked(const Cell& cell, const TransformerPlan& used) const;
 
   const TrainingJob& job_;
@@ -97,7 +109,9 @@ class TransformerSpace final : public PlanSpace {
   std::vector<GradientInfo> gradients_;
   std::vector<Place> places_;
   std::vector<Cell> cells_;
-  std::map<int, std::vector<int>> stages_;  ///< numbers of stages, by ranks over tensor x context
+  /// By ranks over tensor x context, and batch.
+  std::map<std::pair<int, std::size_t>, std::vector<Stages>> stages_;
+  std::vector<std::vector<int>> chunks_;  ///< a stage can have, from 1, by stages
   std::int64_t evaluated_ = 0, out_of_memory_ = 0, divisibility_ = 0;
 };
 

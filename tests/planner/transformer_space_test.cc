@@ -230,6 +230,34 @@ TEST_F(TransformerSearch, FrontHoldsWhatNothingBeatsInTimeAndPrice) {
   }
 }
 
+TEST_F(TransformerSearch, PlacesWithTheSameNodesDifferInPriceAlone) {
+  choose_model(8, 1024, 1024);
+  job.global_batch = 64;
+  const auto one = place("aws:p4d.24xlarge", 32);
+  auto dearer = one;
+  dearer.candidate.instance.name = "dearer";
+  dearer.candidate.instance.price = one.candidate.instance.price * 2;
+  auto slower = one;
+  slower.candidate.instance.name = "slower";
+  slower.candidate.instance.node.device.memory_bandwidth = BytesPerSecond(1e12);
+  for (const auto& other : {dearer, slower}) {
+    const auto both = searched({one, other});
+    const auto alone = searched({other});
+    const auto found = std::ranges::find_if(both.ranked, [&](const RankedPlan& plan) {
+      return plan.plan.cluster.instance.name == other.candidate.instance.name;
+    });
+    ASSERT_NE(found, both.ranked.end());
+    const auto same = std::ranges::find_if(alone.ranked, [&](const RankedPlan& plan) {
+      return plan.plan.layout.ranks() == found->plan.layout.ranks();
+    });
+    ASSERT_NE(same, alone.ranked.end());
+    // The first of a search may give way to what is hardly slower.
+    EXPECT_NEAR(found->prediction.step_time.p50 / same->prediction.step_time.p50, 1,
+                kNegligibleGain);
+    EXPECT_NEAR(found->prediction.price.p50 / same->prediction.price.p50, 1, kNegligibleGain);
+  }
+}
+
 TEST_F(TransformerSearch, WhatFitsNowhereIsShownWithTheMemoryItNeeds) {
   choose_model(8, 4096, 1024);
   job.global_batch = 8;
