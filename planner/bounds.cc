@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <ranges>
 #include <set>
 #include <utility>
 
@@ -53,12 +54,22 @@ Bounds::Bounds(const ModelGraph& model, LoweredPlan alone, const std::vector<Syn
   for (const auto& trained : alone_.training.trained) {
     if (large.contains(trained.parameter)) large.insert(trained.gradient);
   }
+  const auto of_large = [&](const std::vector<TensorId>& ids) {
+    return std::ranges::any_of(ids, [&](TensorId id) { return large.contains(id); });
+  };
+  // In 16 bits too, and added up over micro-batches.
+  const auto is_copy = [](const Op& op) {
+    return op.kind == OpKind::kCast || op.kind == OpKind::kAccumulate;
+  };
   for (const Op& op : graph.ops()) {
-    const auto of_large = [&](const std::vector<TensorId>& ids) {
-      return std::ranges::any_of(ids, [&](TensorId id) { return large.contains(id); });
-    };
-    splittable_[op.id.index()] =
-        op.kind == OpKind::kLinear && (of_large(op.inputs) || of_large(op.outputs));
+    if (is_copy(op) && of_large(op.inputs)) large.insert(op.outputs.begin(), op.outputs.end());
+  }
+  for (const Op& op : std::views::reverse(graph.ops())) {
+    if (is_copy(op) && of_large(op.outputs)) large.insert(op.inputs.begin(), op.inputs.end());
+  }
+  for (const Op& op : graph.ops()) {
+    splittable_[op.id.index()] = (op.kind == OpKind::kLinear || is_copy(op)) &&
+                                 (of_large(op.inputs) || of_large(op.outputs));
   }
   for (const auto& trained : alone_.training.trained) {
     if (!has_sufficient_factors(alone_.training, trained.parameter)) {

@@ -64,7 +64,6 @@ Result<std::optional<CellBound>> SimulatedSpace::bound(std::size_t cell) {
   const Bytes overhead = costs_.process_overhead().value_or(Bytes(0));
   std::optional<CellBound> least;
   auto& shares = shares_[cell];
-  std::optional<Share> lightest;  // of those that do not fit
   const auto lower_to = [&](const Plan& plan, Seconds step) {
     const CellBound run = least_run(job_, plan, step, bounds_->compute(plan));
     if (!least || run.time < least->time) least = run;
@@ -75,23 +74,17 @@ Result<std::optional<CellBound>> SimulatedSpace::bound(std::size_t cell) {
     plan.micro_batch = micro_batch;
     plan.accumulation = placement.global_batch / placement.ranks / micro_batch;
     PLUTO_ASSIGN(const auto memory, bounds_->memory(plan));
-    if (memory + overhead > plan.cluster.instance.node.device.memory) {
-      ++out_of_memory_;
-      // Stages exchange less.
-      if (!smaller_plans(plan, model_).empty()) {
-        lightest = {micro_batch, bounds_->compute(plan), false};
-      }
-      continue;
-    }
-    const Share share{micro_batch, bounds_->step(plan), true};
+    const bool fits = memory + overhead <= plan.cluster.instance.node.device.memory;
+    if (!fits) ++out_of_memory_;
+    if (!fits && smaller_plans(plan, model_).empty()) continue;
+    // Stages exchange less.
+    const Share share{micro_batch, fits ? bounds_->step(plan) : bounds_->compute(plan), fits};
     shares.push_back(share);
     lower_to(plan, share.step);
   }
-  if (shares.empty() && lightest) {
-    shares.push_back(*lightest);
-    lower_to(plan_of_share(cell, lightest->micro_batch), lightest->step);
-  }
-  std::ranges::stable_sort(shares, {}, &Share::step);
+  // What fits as it is comes first.
+  std::ranges::stable_sort(shares, {},
+                           [](const Share& share) { return std::pair(!share.fits, share.step); });
   return least;
 }
 
@@ -99,7 +92,9 @@ Result<std::optional<RankedPlan>> SimulatedSpace::best(std::size_t cell,
                                                        const std::function<bool()>& stop) {
   std::optional<RankedPlan> best;
   for (const Share& share : shares_[cell]) {
-    if (best && (best->prediction.step_time.p50 <= share.step || stop())) break;
+    if (best && stop()) break;
+    const double gain = share.fits ? 0 : kNegligibleGain;  // of sharing and computing again
+    if (best && best->prediction.step_time.p50 <= share.step * (1 + gain)) continue;
     PLUTO_ASSIGN(auto found, best_of(cell, share, stop));
     if (!found) continue;
     if (!best || found->prediction.step_time.p50 < best->prediction.step_time.p50) {
@@ -120,10 +115,10 @@ Result<std::optional<RankedPlan>> SimulatedSpace::best_of(std::size_t cell, cons
     if (plain > share.step * (1 + kNegligibleGain)) {
       PLUTO_ASSIGN(frames, quieter_frames(plan));
     }
-    PLUTO_ASSIGN(best, chosen(std::move(frames), share.step, stop));
+    PLUTO_ASSIGN(best, chosen(std::move(frames), false, share.step, stop));
   }
   if (!best) {
-    PLUTO_ASSIGN(best, smallest_step(plan, stop));
+    PLUTO_ASSIGN(best, smaller(plan, stop));
   }
   if (!best) ++out_of_memory_;
   return best;
@@ -162,14 +157,22 @@ Result<std::vector<Frame>> SimulatedSpace::quieter_frames(const Plan& plan) cons
   return frames;
 }
 
-/// The fastest choice in the frames that fits.
-Result<std::optional<RankedPlan>> SimulatedSpace::chosen(std::vector<Frame> frames, Seconds floor,
+/// The fastest choice in the frames that fits; memory decides from the beginning where it is
+/// `short_of`, else at the end.
+Result<std::optional<RankedPlan>> SimulatedSpace::chosen(std::vector<Frame> frames, bool short_of,
+                                                         Seconds floor,
                                                          const std::function<bool()>& stop) {
   SyncSpace space{std::move(frames), job_.allowed_sync};
   const Plan& plain = space.frames.front().plan;
   const DType narrow = element_type(plain.precision);
   // Only GPUs are told: the bundled executor sends what it computes in.
   if (plain.backend == "cuda" && narrow != DType::kF32) space.wires.push_back(narrow);
+  if (short_of) {
+    space.lawful = [this](const Plan& plan) -> Result<bool> {
+      PLUTO_ASSIGN(const auto ranked, predicted(plan));
+      return fits_memory(ranked.plan, ranked.prediction);
+    };
+  }
   PLUTO_ASSIGN(auto plans, choose_sync(lowered_, space, costs_, floor, stop, evaluated_));
   for (CostedPlan& one : plans) {
     PLUTO_ASSIGN(auto ranked, predicted(std::move(one.plan)));
@@ -178,30 +181,39 @@ Result<std::optional<RankedPlan>> SimulatedSpace::chosen(std::vector<Frame> fram
   return std::optional<RankedPlan>();
 }
 
-/// The fastest of what needs less memory, with buckets as usual.
-Result<std::optional<RankedPlan>> SimulatedSpace::smallest_step(const Plan& plan,
-                                                                const std::function<bool()>& stop) {
-  std::optional<RankedPlan> best;
-  for (Plan& smaller : smaller_plans(plan, model_)) {
-    if (stop()) break;
-    PLUTO_ASSIGN(const auto gradients, gradients_of(smaller));
-    std::vector<BucketPlan> buckets;
-    if (smaller.layout.data > 1) {
-      const auto method = smaller.shard > 0 ? SyncMethod::kShard : SyncMethod::kAllReduce;
-      buckets = make_buckets(gradients, std::vector(gradients.size(), method), kPlainBucket);
-    }
-    Plan one = with_buckets(std::move(smaller), std::move(buckets));
+/// The fastest of what needs less memory that fits; in stages with buckets as usual.
+Result<std::optional<RankedPlan>> SimulatedSpace::smaller(const Plan& plan,
+                                                          const std::function<bool()>& stop) {
+  std::vector<Frame> frames;
+  std::vector<Plan> staged;
+  for (Plan& one : smaller_plans(plan, model_)) {
     if (one.layout.pipeline > 1) {
-      auto cut = choose_cuts(model_, one, costs_);
-      if (!cut.ok() && cut.error().code == ErrorCode::kUnsupported) continue;
-      if (!cut.ok()) return cut.error();
-      one.pipeline = std::move(*cut);
+      staged.push_back(std::move(one));
+      continue;
     }
+    PLUTO_ASSIGN(auto gradients, gradients_of(one));
+    frames.push_back({std::move(one), std::move(gradients)});
+  }
+  std::optional<RankedPlan> best;
+  if (!frames.empty()) {
+    PLUTO_ASSIGN(best, chosen(std::move(frames), true, Seconds(), stop));
+  }
+  const Seconds least = bounds_->compute(plan);
+  for (Plan& one : staged) {
+    const auto step = [&] { return best->prediction.step_time.p50; };
+    if (stop() || (best && step() <= least * (1 + kNegligibleGain))) break;
+    const std::vector methods(gradients_.size(), SyncMethod::kAllReduce);
+    if (one.layout.data > 1) {
+      one = with_buckets(std::move(one), make_buckets(gradients_, methods, kPlainBucket));
+    }
+    auto cut = choose_cuts(model_, one, costs_);
+    if (!cut.ok() && cut.error().code == ErrorCode::kUnsupported) continue;
+    if (!cut.ok()) return cut.error();
+    one.pipeline = std::move(*cut);
     PLUTO_ASSIGN(RankedPlan ranked, predicted(std::move(one)));
     ++evaluated_;
     if (!fits_memory(ranked.plan, ranked.prediction)) continue;
-    if (!best ||
-        ranked.prediction.step_time.p50 * (1 + kNegligibleGain) < best->prediction.step_time.p50) {
+    if (!best || ranked.prediction.step_time.p50 * (1 + kNegligibleGain) < step()) {
       best = std::move(ranked);
     }
   }

@@ -18,10 +18,10 @@ namespace pluto {
 
 /// Cells are the placements of enumerate() (space.h). In a cell each micro-batch whose bound
 /// (bounds.h) leaves it a chance gets its sync methods, bucket size and wire by choose_sync()
-/// (sync_choice.h), and on GPUs, where that is not within kNegligibleGain of the bound, together
-/// with other ways to exchange less; where no micro-batch fits, the ways to need less memory are
-/// tried (variants.h). Exact as long as choose_sync() is, to kNegligibleGain; what needs less
-/// memory has buckets of 25 MiB.
+/// (sync_choice.h), and on GPUs together with them other ways to exchange less, where plain data
+/// parallelism is not within kNegligibleGain of the bound, and ways to need less memory, where it
+/// does not fit (variants.h). Exact as long as choose_sync() is, to kNegligibleGain; pipelines have
+/// buckets of 25 MiB.
 class SimulatedSpace final : public PlanSpace {
  public:
   /// Everything referred to must outlive the space. Errors: those of enumerate() and lower().
@@ -41,7 +41,7 @@ class SimulatedSpace final : public PlanSpace {
   Rejections rejections() const override;
 
  private:
-  /// A micro-batch of a cell that may fit, or the smallest where none does.
+  /// A micro-batch of a cell that some plan may fit with.
   struct Share {
     std::int64_t micro_batch = 1;
     Seconds step;      ///< no plan is faster
@@ -58,10 +58,9 @@ class SimulatedSpace final : public PlanSpace {
   /// Those that the ranks have in common.
   Result<std::vector<GradientInfo>> gradients_of(const Plan& plan) const;
   Result<std::vector<Frame>> quieter_frames(const Plan& plan) const;
-  Result<std::optional<RankedPlan>> chosen(std::vector<Frame> frames, Seconds floor,
+  Result<std::optional<RankedPlan>> chosen(std::vector<Frame> frames, bool short_of, Seconds floor,
                                            const std::function<bool()>& stop);
-  Result<std::optional<RankedPlan>> smallest_step(const Plan& plan,
-                                                  const std::function<bool()>& stop);
+  Result<std::optional<RankedPlan>> smaller(const Plan& plan, const std::function<bool()>& stop);
 
   const TrainingJob& job_;
   const ModelGraph& model_;

@@ -34,7 +34,9 @@ class Alternatives {
   Alternatives(LoweredPlans& lowered, const SyncSpace& space, const CostSource& costs,
                std::int64_t& evaluated)
       : lowered_(lowered), space_(space), costs_(costs), evaluated_(evaluated) {
-    const Frame& plain = space.frames.front();
+    // A frame that shares layers out has fewer gradients.
+    const Frame& plain = *std::ranges::max_element(
+        space.frames, {}, [](const Frame& frame) { return frame.gradients.size(); });
     const bool alone = plain.plan.layout.data == 1;
     if (!alone) groups_ = sync_groups(plain.gradients, space.allowed);
     ways_ = {space.frames.size(), alone ? 1 : space.wires.size()};
@@ -62,6 +64,10 @@ class Alternatives {
       return known_[key] = Seconds(std::numeric_limits<double>::infinity());
     }
     if (!lowered.ok()) return lowered.error();
+    if (space_.lawful) {
+      PLUTO_ASSIGN(const bool lawful, space_.lawful(plan));
+      if (!lawful) return known_[key] = Seconds(std::numeric_limits<double>::infinity());
+    }
     PLUTO_ASSIGN(const auto step,
                  simulate(**lowered, plan.cluster, plan.data, costs_, {.timeline = false}));
     ++evaluated_;

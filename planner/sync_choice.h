@@ -53,6 +53,8 @@ struct SyncSpace {
   std::vector<Frame> frames;  ///< of one configuration; the first is plain data parallelism
   std::vector<SyncMethod> allowed;
   std::vector<DType> wires = {DType::kF32};  ///< of gradients
+  /// What plans must do besides being lowered, memory for example; unset: nothing.
+  std::function<Result<bool>(const Plan&)> lawful = {};
 };
 
 struct CostedPlan {

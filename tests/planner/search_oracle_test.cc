@@ -251,6 +251,14 @@ TEST_P(GpuOracle, LosesLittleToEveryPlanTried) {
     const double loss = value_of(one.job, mine) / value_of(one.job, expected.front()) - 1;
     better_than_all += loss < -1e-6 && only_allowed(one.job, mine.plan);
     equal += loss <= kNegligibleGain;
+    if (loss > kNegligibleGain) {
+      const auto say = [](const char* who, const RankedPlan& p) {
+        printf("%s %s ranks %d data %d pipe %d micro %ld acc %ld shard %d rec %d split %zu buckets %zu m %d wire %d step %g\n", who, p.plan.cluster.instance.name.c_str(), p.plan.layout.ranks(), p.plan.layout.data, p.plan.layout.pipeline, p.plan.micro_batch, p.plan.accumulation, p.plan.shard, int(p.plan.recompute), p.plan.sharded.size(), p.plan.buckets.size(), p.plan.buckets.empty() ? -1 : int(p.plan.buckets[0].method), p.plan.buckets.empty() ? -1 : int(p.plan.buckets[0].wire), p.prediction.step_time.p50.value());
+      };
+      printf("ROUND %d loss %g meets %d\n", round, loss, mine.meets_limits);
+      say(" mine", mine);
+      say(" best", expected.front());
+    }
     lost += std::max(0.0, loss) / kGpuRounds;
     worst = std::max(worst, loss);
   }
