@@ -51,9 +51,6 @@ Bounds::Bounds(const ModelGraph& model, LoweredPlan alone, const std::vector<Syn
     const Tensor& weight = graph.tensor(op.inputs[1]);
     if (weight.type.shape.elements() >= kLargeLayer) large.insert(weight.id);
   }
-  for (const auto& trained : alone_.training.trained) {
-    if (large.contains(trained.parameter)) large.insert(trained.gradient);
-  }
   const auto of_large = [&](const std::vector<TensorId>& ids) {
     return std::ranges::any_of(ids, [&](TensorId id) { return large.contains(id); });
   };
@@ -61,12 +58,16 @@ Bounds::Bounds(const ModelGraph& model, LoweredPlan alone, const std::vector<Syn
   const auto is_copy = [](const Op& op) {
     return op.kind == OpKind::kCast || op.kind == OpKind::kAccumulate;
   };
-  for (const Op& op : graph.ops()) {
-    if (is_copy(op) && of_large(op.inputs)) large.insert(op.outputs.begin(), op.outputs.end());
+  const auto add_sources = [&] {
+    for (const Op& op : std::views::reverse(graph.ops())) {
+      if (is_copy(op) && of_large(op.outputs)) large.insert(op.inputs.begin(), op.inputs.end());
+    }
+  };
+  add_sources();
+  for (const auto& trained : alone_.training.trained) {
+    if (large.contains(trained.parameter)) large.insert(trained.gradient);
   }
-  for (const Op& op : std::views::reverse(graph.ops())) {
-    if (is_copy(op) && of_large(op.outputs)) large.insert(op.inputs.begin(), op.inputs.end());
-  }
+  add_sources();
   for (const Op& op : graph.ops()) {
     splittable_[op.id.index()] = (op.kind == OpKind::kLinear || is_copy(op)) &&
                                  (of_large(op.inputs) || of_large(op.outputs));
