@@ -45,11 +45,12 @@ Bounds::Bounds(const ModelGraph& model, LoweredPlan alone, const std::vector<Syn
       replaceable_(alone_.training.graph.ops().size()),
       splittable_(alone_.training.graph.ops().size()) {
   const Graph& graph = alone_.training.graph;
-  std::set<TensorId> large;  // weights and their gradients
+  std::set<TensorId> large;  // parameters and their gradients
   for (const Op& op : graph.ops()) {
     if (op.kind != OpKind::kLinear || op.pass != OpPass::kForward) continue;
     const Tensor& weight = graph.tensor(op.inputs[1]);
-    if (weight.type.shape.elements() >= kLargeLayer) large.insert(weight.id);
+    if (weight.type.shape.elements() < kLargeLayer) continue;
+    large.insert(op.inputs.begin() + 1, op.inputs.end());
   }
   const auto of_large = [&](const std::vector<TensorId>& ids) {
     return std::ranges::any_of(ids, [&](TensorId id) { return large.contains(id); });
@@ -74,7 +75,8 @@ Bounds::Bounds(const ModelGraph& model, LoweredPlan alone, const std::vector<Syn
   }
   for (const auto& trained : alone_.training.trained) {
     if (!has_sufficient_factors(alone_.training, trained.parameter)) {
-      unavoidable_ += alone_.training.graph.tensor(trained.parameter).type.bytes(1);
+      const Bytes bytes = graph.tensor(trained.parameter).type.bytes(1);
+      (large.contains(trained.parameter) ? split_gradients_ : unavoidable_) += bytes;
       continue;
     }
     const auto producer = alone_.training.graph.tensor(trained.gradient).producer;
@@ -110,7 +112,8 @@ const Bounds::Parts& Bounds::parts(const Plan& plan) {
 
 Seconds Bounds::exchange(const Plan& plan) const {
   const bool halves = on_gpus(plan) && element_type(plan.precision) != DType::kF32;
-  const std::int64_t bytes = unavoidable_.value() / (halves ? 2 : 1);
+  const Bytes whole = on_gpus(plan) ? unavoidable_ : unavoidable_ + split_gradients_;
+  const std::int64_t bytes = whole.value() / (halves ? 2 : 1);
   std::optional<Seconds> least;
   for (const std::int64_t parts : {1, 8, 64}) {
     CollectiveCall call;
@@ -120,9 +123,9 @@ Seconds Bounds::exchange(const Plan& plan) const {
       call.kind = kind;
       return costs_.collective(call, plan.cluster).time;
     };
-    const Seconds whole = time(CollectiveKind::kAllReduce);
+    const Seconds reduced = time(CollectiveKind::kAllReduce);
     const Seconds halved = time(CollectiveKind::kReduceScatter) + time(CollectiveKind::kAllGather);
-    const Seconds all = std::min(whole, halved) * static_cast<double>(parts);
+    const Seconds all = std::min(reduced, halved) * static_cast<double>(parts);
     if (!least || all < *least) least = all;
   }
   return *least;

@@ -26,9 +26,9 @@ class Bounds {
   ///   sufficient factors could replace and, on GPUs, without the linear layers that ranks could
   ///   share; forward is of one micro-batch, update is shared by the ranks where servers are
   ///   allowed and on GPUs (ZeRO), and exchange is n min over s of t(s) / s: n the bytes of
-  ///   the gradients that have no factors (half of them where plans may send 16 bits), t(s) what an
-  ///   all_reduce of s bytes takes, or a reduce_scatter and an all_gather where that is less, s =
-  ///   n, n / 8, n / 64.
+  ///   the gradients that have no factors and, on GPUs, are of no such layer (half of them where
+  ///   plans may send 16 bits), t(s) what an all_reduce of s bytes takes, or a reduce_scatter and
+  ///   an all_gather where that is less, s = n, n / 8, n / 64.
   /// Valid for: collectives whose time a byte does not dip between these sizes. Test:
   /// planner/bounds_test.cc.
   Seconds step(const Plan& plan);
@@ -60,6 +60,7 @@ class Bounds {
   std::vector<bool> replaceable_;  // by OpId
   std::vector<bool> splittable_;   // by OpId
   Bytes unavoidable_;              // gradients without factors
+  Bytes split_gradients_;          // of them those of large linear layers, not in the above
   std::map<std::tuple<std::string, int, std::int64_t>, Parts>
       parts_;  // device, busy ranks, micro-batch
   std::map<std::pair<std::int64_t, std::int64_t>, Bytes>
