@@ -109,26 +109,34 @@ Result<std::optional<RankedPlan>> SimulatedSpace::best(std::size_t cell,
 }
 
 /// The fastest choice of sync methods and buckets that fits; nullopt when none does.
+Result<std::optional<RankedPlan>> SimulatedSpace::synchronized(
+    const TrainingGraph& training, const Plan& plan, const std::vector<GradientInfo>& gradients,
+    Seconds floor, const std::function<bool()>& stop) {
+  PLUTO_ASSIGN(auto alternatives, choose_sync(training, plan, gradients, job_.allowed_sync, costs_,
+                                              floor, stop, evaluated_));
+  for (auto& alternative : alternatives) {
+    const Plan one = with_buckets(plan, std::move(alternative.buckets));
+    PLUTO_ASSIGN(const auto lowered, lower(training, one));
+    PLUTO_ASSIGN(auto predicted, predict(lowered, one, costs_));
+    RankedPlan ranked{one, std::move(predicted.prediction), false};
+    if (fits_memory(ranked.plan, ranked.prediction)) return std::optional(std::move(ranked));
+  }
+  return std::optional<RankedPlan>();
+}
+
+/// Of the variants too.
 Result<std::optional<RankedPlan>> SimulatedSpace::best_of(std::size_t cell, const Share& share,
                                                           const std::function<bool()>& stop) {
   const Plan plan = plan_of_share(cell, share.micro_batch);
   std::optional<RankedPlan> best;
   if (share.fits) {
     PLUTO_ASSIGN(const TrainingGraph* training, training_of(plan));
-    PLUTO_ASSIGN(auto alternatives, choose_sync(*training, plan, gradients_, job_.allowed_sync,
-                                                costs_, share.step, stop, evaluated_));
-    for (auto& alternative : alternatives) {
-      const Plan one = with_buckets(plan, std::move(alternative.buckets));
-      PLUTO_ASSIGN(const auto lowered, lower(*training, one));
-      PLUTO_ASSIGN(auto predicted, predict(lowered, one, costs_));
-      RankedPlan ranked{one, std::move(predicted.prediction), false};
-      if (!fits_memory(ranked.plan, ranked.prediction)) continue;
-      best = std::move(ranked);
-      break;
-    }
+    PLUTO_ASSIGN(best, synchronized(*training, plan, gradients_, share.step, stop));
   }
   if (!best) {
-    PLUTO_ASSIGN(best, fastest(smaller_plans(plan), {}, stop));
+    auto plans = smaller_plans(plan);
+    for (Plan& one : split_plans(plan, model_)) plans.push_back(std::move(one));
+    PLUTO_ASSIGN(best, fastest(std::move(plans), {}, stop));
     if (!best) ++out_of_memory_;
     return best;
   }
@@ -139,23 +147,34 @@ Result<std::optional<RankedPlan>> SimulatedSpace::best_of(std::size_t cell, cons
 Result<std::optional<RankedPlan>> SimulatedSpace::fastest(std::vector<Plan> plans,
                                                           std::optional<RankedPlan> best,
                                                           const std::function<bool()>& stop) {
+  const auto keep = [&](std::optional<RankedPlan> one) {
+    if (!one || !fits_memory(one->plan, one->prediction)) return;
+    const bool faster = !best || one->prediction.step_time.p50 * (1 + kNegligibleGain) <
+                                     best->prediction.step_time.p50;
+    if (faster) best = std::move(one);
+  };
+  const bool reduces = std::ranges::count(job_.allowed_sync, SyncMethod::kParameterServer) == 0 ||
+                       std::ranges::count(job_.allowed_sync, SyncMethod::kAllReduce) > 0;
+  const auto plain = reduces ? SyncMethod::kAllReduce : SyncMethod::kParameterServer;
   for (Plan& plan : plans) {
     if (stop()) break;
-    const bool split = !plan.sharded.empty();
-    std::vector<GradientInfo> own;
-    if (split) {
-      PLUTO_ASSIGN(own, gradient_order(model_, plan));
+    if (!plan.sharded.empty()) {
+      // What is not split is synchronised in the way that is best for it.
+      PLUTO_ASSIGN(const auto own, gradient_order(model_, plan));
+      PLUTO_ASSIGN(const TrainingGraph training, unsynchronized(model_, plan));
+      PLUTO_ASSIGN(auto one, synchronized(training, plan, own, Seconds(0), stop));
+      keep(std::move(one));
+      continue;
     }
-    const auto& gradients = split ? own : gradients_;
-    const auto method = plan.shard > 0 ? SyncMethod::kShard : SyncMethod::kAllReduce;
-    auto buckets = make_buckets(gradients, std::vector(gradients.size(), method), kPlainBucket);
-    if (plan.sharded.empty() && plan.shard == 0) {
+    const auto method = plan.shard > 0 ? SyncMethod::kShard : plain;
+    auto buckets = make_buckets(gradients_, std::vector(gradients_.size(), method), kPlainBucket);
+    if (plan.shard == 0) {
       for (BucketPlan& bucket : buckets) bucket.wire = element_type(plan.precision);
     }
     if (plan.layout.data == 1) buckets.clear();
     plan = with_buckets(std::move(plan), std::move(buckets));
     RankedPlan one;
-    if (split || plan.recompute != Recompute::kNone) {
+    if (plan.recompute != Recompute::kNone) {
       PLUTO_ASSIGN(one, predicted(std::move(plan)));
     } else {
       PLUTO_ASSIGN(const TrainingGraph* training, training_of(plan));
@@ -164,10 +183,7 @@ Result<std::optional<RankedPlan>> SimulatedSpace::fastest(std::vector<Plan> plan
       one = {std::move(plan), std::move(predicted.prediction), false};
     }
     ++evaluated_;
-    if (!fits_memory(one.plan, one.prediction)) continue;
-    const bool faster = !best || one.prediction.step_time.p50 * (1 + kNegligibleGain) <
-                                     best->prediction.step_time.p50;
-    if (faster) best = std::move(one);
+    keep(std::move(one));
   }
   return best;
 }

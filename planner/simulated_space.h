@@ -18,8 +18,8 @@ namespace pluto {
 /// Cells are the placements of enumerate() (space.h). In a cell each micro-batch whose bound
 /// (bounds.h) leaves it a chance gets its sync methods and bucket size by choose_sync()
 /// (sync_choice.h); exact for those as long as that is, to kNegligibleGain. On GPUs the other ways
-/// to communicate less (variants.h) are tried on the fastest, and where no micro-batch fits, the
-/// ways to need less memory.
+/// to communicate less (variants.h) are tried on the fastest, split layers with a choice of methods
+/// and sizes for the rest; and where no micro-batch fits, the ways to need less memory.
 class SimulatedSpace final : public PlanSpace {
  public:
   /// Everything referred to must outlive the space. Errors: those of enumerate() and lower().
@@ -51,6 +51,10 @@ class SimulatedSpace final : public PlanSpace {
   Result<RankedPlan> predicted(Plan plan) const;
   Result<std::optional<RankedPlan>> best_of(std::size_t cell, const Share& share,
                                             const std::function<bool()>& stop);
+  /// Of one way to run: the fastest choice of methods and buckets that fits.
+  Result<std::optional<RankedPlan>> synchronized(const TrainingGraph& training, const Plan& plan,
+                                                 const std::vector<GradientInfo>& gradients,
+                                                 Seconds floor, const std::function<bool()>& stop);
   /// The fastest of the plans that fits and is faster than `best`; `best` when there is none.
   Result<std::optional<RankedPlan>> fastest(std::vector<Plan> plans, std::optional<RankedPlan> best,
                                             const std::function<bool()>& stop);

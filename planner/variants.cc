@@ -46,6 +46,19 @@ std::vector<Plan> smaller_plans(const Plan& plan) {
   return plans;
 }
 
+std::vector<Plan> split_plans(const Plan& plan, const ModelGraph& model) {
+  std::vector<Plan> plans;
+  if (!on_gpus(plan) || plan.layout.data == 1) return plans;
+  Plan split = plan;
+  split.sharded = large_layers(model, plan.layout.data);
+  if (split.sharded.empty()) return plans;
+  for (const Recompute recompute : {Recompute::kNone, Recompute::kSelective, Recompute::kFull}) {
+    split.recompute = recompute;
+    plans.push_back(split);
+  }
+  return plans;
+}
+
 std::vector<Plan> quieter_plans(const Plan& plan, const ModelGraph& model) {
   std::vector<Plan> plans;
   if (!on_gpus(plan) || plan.layout.data == 1) return plans;

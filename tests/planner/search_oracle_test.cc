@@ -221,8 +221,9 @@ bool only_allowed(const TrainingJob& job, const Plan& plan) {
   });
 }
 
-/// The variants of a GPU plan are tried on the chosen micro-batch with plain buckets, not searched
-/// jointly with methods and sizes; how much that loses to all of them together.
+/// The variants of a GPU plan are not searched jointly: those that share or narrow gradients are
+/// tried in plain buckets, and of micro-batches that do not fit as they are only the smallest of a
+/// cell. How much that loses to all of them together.
 TEST_P(GpuOracle, LosesLittleToEveryPlanTried) {
   Draw draw{std::mt19937(static_cast<std::uint32_t>(GetParam()))};
   constexpr int kGpuRounds = 50;
@@ -261,10 +262,10 @@ TEST_P(GpuOracle, LosesLittleToEveryPlanTried) {
   RecordProperty("lost_at_most", std::to_string(worst));
   EXPECT_EQ(better_than_all, 0);
   // What the search does not promise, kept from growing: it tries the variants one after another.
-  EXPECT_GE(equal, kGpuRounds * 2 / 3);
-  EXPECT_LE(missed, 2);
-  EXPECT_LE(forbidden, 2);
-  EXPECT_LT(lost, 0.06);
+  EXPECT_GE(equal, kGpuRounds * 9 / 10);
+  EXPECT_LE(missed, 1);
+  EXPECT_EQ(forbidden, 0);
+  EXPECT_LT(lost, 0.05);
 }
 
 INSTANTIATE_TEST_SUITE_P(Jobs, GpuOracle, ::testing::Values(1, 2));

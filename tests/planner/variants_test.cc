@@ -58,6 +58,16 @@ TEST(Variants, HybridSplitsLargeLinearLayersOnly) {
             (std::vector<std::string>{"fc6", "fc7"}));
 }
 
+TEST(Variants, SplitPlansRecomputeInEveryWay) {
+  const ModelGraph model = *build_model("alexnet");
+  const auto plans = split_plans(on_gpus(4), model);
+  ASSERT_EQ(plans.size(), 3U);
+  for (const Plan& one : plans) EXPECT_EQ(one.sharded.size(), 3U);
+  EXPECT_NE(plans[0].recompute, plans[1].recompute);
+  EXPECT_TRUE(split_plans(on_gpus(1), model).empty());
+  EXPECT_TRUE(split_plans(on_gpus(4), *build_model("lenet")).empty());
+}
+
 /// A job on one GPU type of `ranks`, its compute by FLOPs, its links as given.
 class GpuSearch : public ::testing::Test {
  protected:
