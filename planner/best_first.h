@@ -13,7 +13,7 @@ namespace pluto {
 /// ranking equals that of an exhaustive search (Lawler and Wood 1966: branch and bound). With
 /// `want_front` it goes on until no cell left can be on the front of time and price. `stop` is
 /// asked between cells; then the rest is reported by SearchResult::gap. Errors: those of the space.
-/// Test: planner/planner_test.cc, planner/transformer_space_test.cc (equal exhaustive search).
+/// Test: planner/search_oracle_test.cc, planner/transformer_space_test.cc (every plan tried).
 Result<SearchResult> best_first(const TrainingJob& job, PlanSpace& space, bool want_front,
                                 const std::function<bool()>& stop);
 

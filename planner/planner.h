@@ -52,7 +52,8 @@ struct SearchResult {
   std::int64_t cells = 0;      ///< (instance, ranks, global batch) that have a plan which may fit
   std::int64_t evaluated = 0;  ///< plans priced
   /// By how much, as a share of its price or time, the first could at most be beaten by what a
-  /// stopped search left out; 0 for a complete one.
+  /// stopped search left out; 0 for a complete one. Beside kNegligibleGain, which every search may
+  /// lose. Test: planner/stopped_search_test.cc.
   double gap = 0;
   Seconds elapsed;  ///< filled by the caller, who has a clock
 };
@@ -78,7 +79,7 @@ struct SearchControl {
 /// less than kNegligibleGain on it. Exact for that space as long as sync_choice is; every returned
 /// number comes from predict(). Deterministic. Infeasible is a result, not an error. Errors:
 /// kInvalidInput for a contradiction in the job (e.g. fixed batch not divisible by fixed ranks);
-/// those of lower(). Test: planner/planner_test.cc (equals exhaustive search on random small jobs).
+/// those of lower(). Test: planner/search_oracle_test.cc (every plan of random small jobs).
 Result<SearchResult> search(const TrainingJob& job, const ModelGraph& model,
                             std::int64_t dataset_samples, const std::vector<Candidate>& candidates,
                             const CostSource& costs, const SearchControl& control);

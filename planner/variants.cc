@@ -29,10 +29,6 @@ std::optional<Plan> in_stages(const Plan& plan, int stages) {
 std::vector<Plan> smaller_plans(const Plan& plan, const ModelGraph& model) {
   std::vector<Plan> plans;
   if (!on_gpus(plan)) return plans;
-  if (auto large = large_layers(model, plan.layout.data); plan.layout.data > 1 && !large.empty()) {
-    plans.push_back(plan);
-    plans.back().sharded = std::move(large);
-  }
   // Ranks that gather 16-bit copies would keep them all: ZeRO 3 is for 32 bits (plan/lowering.cc).
   const int most = plan.layout.data == 1 ? 0 : element_type(plan.precision) == DType::kF32 ? 3 : 2;
   for (const Recompute recompute : {Recompute::kNone, Recompute::kSelective, Recompute::kFull}) {
@@ -42,6 +38,13 @@ std::vector<Plan> smaller_plans(const Plan& plan, const ModelGraph& model) {
       one.shard = shard;
       one.recompute = recompute;
       plans.push_back(std::move(one));
+    }
+  }
+  if (auto large = large_layers(model, plan.layout.data); plan.layout.data > 1 && !large.empty()) {
+    for (const Recompute recompute : {Recompute::kNone, Recompute::kSelective, Recompute::kFull}) {
+      plans.push_back(plan);
+      plans.back().sharded = large;
+      plans.back().recompute = recompute;
     }
   }
   const auto layers = static_cast<int>(model.graph.ops().size());

@@ -10,8 +10,9 @@
 
 namespace pluto {
 
-/// The same ranks and batch in less memory: all large linear layers split over the ranks; ZeRO
-/// stages 1 to 3 where there are ranks to share with, recompute selective and full, both; pipelines
+/// The same ranks and batch in less memory: ZeRO stages 1 to 3 where there are ranks to share with,
+/// recompute selective and full, both; all large linear layers split over the ranks, with and
+/// without recompute; pipelines
 /// of 2, 4 .. stages that divide the ranks, with and without recompute, even cuts and at least as
 /// many micro-batches as stages. Without buckets. Empty for places that are no GPUs: the bundled
 /// executor keeps everything.
