@@ -49,7 +49,14 @@ Rejections SimulatedSpace::rejections() const {
   Rejections counted;
   counted.memory = out_of_memory_;
   counted.divisibility = space_.divisibility;
+  counted.target = not_carried_;
   return counted;
+}
+
+bool SimulatedSpace::carried(const Plan& plan) {
+  const bool all = carries(job_.targets, knobs_of(plan));
+  if (!all) ++not_carried_;
+  return all;
 }
 
 Result<const TrainingGraph*> SimulatedSpace::training_of(const Plan& plan) {
@@ -113,7 +120,8 @@ Result<std::optional<RankedPlan>> SimulatedSpace::best_of(std::size_t cell, cons
                                                           const std::function<bool()>& stop) {
   const Plan plan = plan_of_share(cell, share.micro_batch);
   std::optional<RankedPlan> best;
-  if (share.fits) {
+  const bool whole = carried(plan);
+  if (share.fits && whole) {
     PLUTO_ASSIGN(const TrainingGraph* training, training_of(plan));
     PLUTO_ASSIGN(auto alternatives, choose_sync(*training, plan, gradients_, job_.allowed_sync,
                                                 costs_, share.step, stop, evaluated_));
@@ -129,7 +137,7 @@ Result<std::optional<RankedPlan>> SimulatedSpace::best_of(std::size_t cell, cons
   }
   if (!best) {
     PLUTO_ASSIGN(best, fastest(smaller_plans(plan), {}, stop));
-    if (!best) ++out_of_memory_;
+    if (!best && whole) ++out_of_memory_;
     return best;
   }
   if (best->prediction.step_time.p50 <= share.step * (1 + kNegligibleGain)) return best;
@@ -154,6 +162,7 @@ Result<std::optional<RankedPlan>> SimulatedSpace::fastest(std::vector<Plan> plan
     }
     if (plan.layout.data == 1) buckets.clear();
     plan = with_buckets(std::move(plan), std::move(buckets));
+    if (!carried(plan)) continue;
     RankedPlan one;
     if (split || plan.recompute != Recompute::kNone) {
       PLUTO_ASSIGN(one, predicted(std::move(plan)));
@@ -197,6 +206,7 @@ Result<std::optional<RankedPlan>> SimulatedSpace::lightest(const std::function<b
   for (std::size_t cell = 0; cell < cells(); ++cell) {
     if (lightest && stop()) break;
     const Plan plan = plan_of_share(cell, space_.placements[cell].micro_batches.back());
+    if (!carries(job_.targets, knobs_of(plan))) continue;
     std::vector<BucketPlan> buckets;
     if (plan.layout.data > 1) buckets = make_buckets(gradients_, methods, kPerParameter);
     PLUTO_ASSIGN(auto one, predicted(with_buckets(plan, std::move(buckets))));

@@ -55,6 +55,8 @@ class SimulatedSpace final : public PlanSpace {
   Result<std::optional<RankedPlan>> fastest(std::vector<Plan> plans, std::optional<RankedPlan> best,
                                             const std::function<bool()>& stop);
   Result<const TrainingGraph*> training_of(const Plan& plan);
+  /// Whether the job's targets can; counts those they cannot.
+  bool carried(const Plan& plan);
 
   const TrainingJob& job_;
   const ModelGraph& model_;
@@ -66,7 +68,7 @@ class SimulatedSpace final : public PlanSpace {
   std::optional<Bounds> bounds_;
   std::vector<std::vector<Share>> shares_;           ///< by cell, fastest bound first
   std::map<std::int64_t, TrainingGraph> trainings_;  ///< before communication, by accumulation
-  std::int64_t evaluated_ = 0, out_of_memory_ = 0;
+  std::int64_t evaluated_ = 0, out_of_memory_ = 0, not_carried_ = 0;
 };
 
 }  // namespace pluto

@@ -71,6 +71,7 @@ Result<std::unique_ptr<TransformerSpace>> TransformerSpace::make(
     const Plan whole =
         plan_of(job, model, dataset_samples, places.front().candidate, space->batches_.front(), 1);
     PLUTO_ASSIGN(space->gradients_, gradient_order(model, whole));
+    space->knobs_ = knobs_of(whole, shape.layers);
   }
   bool any_peak = false;
   for (const TransformerPlace& place : places) {
@@ -102,7 +103,16 @@ void TransformerSpace::add_place(const TransformerPlace& given) {
   for (int c = 1; c <= kMostContext; c *= 2) {
     if (shape_.sequence % c == 0) contexts.push_back(c);
   }
+  const auto any_carried = [&](TransformerPlan one) {
+    one.data = 2;  // so that what is sharded counts
+    const int last = one.shard == kGathered ? kGathered : kGathered - 1;
+    for (; one.shard <= last; ++one.shard) {
+      if (carried(one, one.devices())) return true;
+    }
+    return false;
+  };
   const auto add = [&](const TransformerPlan& kind) {
+    if (!any_carried(kind)) return;
     for (const int micro_batch : micro_batches) {
       Layer layer;
       layer.plan = kind;
@@ -155,6 +165,7 @@ void TransformerSpace::add_place(const TransformerPlace& given) {
 }
 
 void TransformerSpace::add_cells(std::size_t index) {
+  if (!job_.targets.empty() && places_[index].layers.empty()) return;
   const Candidate& candidate = places_[index].given->candidate;
   const int devices = std::max(1, candidate.instance.node.devices);
   const StrategyChoice& choice = job_.strategy;
@@ -229,14 +240,29 @@ bool TransformerSpace::may_fit(const Cell& cell, const Layer& layer) const {
   return kept + weights <= static_cast<double>(device.memory.value());
 }
 
+bool TransformerSpace::carried(const TransformerPlan& plan, int devices) {
+  if (job_.targets.empty()) return true;
+  PlanKnobs knobs = knobs_;
+  knobs.layout = {plan.data, plan.tensor, plan.pipeline, plan.context};
+  knobs.interleave = plan.interleave;
+  knobs.sequence_parallel = plan.sequence_parallel;
+  knobs.shard = plan.shard;
+  knobs.recompute = plan.recompute;
+  knobs.even_nodes = plan.devices() <= devices || plan.devices() % devices == 0;
+  const bool all = carries(job_.targets, knobs);
+  if (!all) ++not_carried_;
+  return all;
+}
+
 /// Every plan of the cell whose layers are of this kind.
 template <class Visit>
-void TransformerSpace::visit_plans(const Cell& cell, const Layer& layer, Visit visit) const {
+void TransformerSpace::visit_plans(const Cell& cell, const Layer& layer, Visit visit) {
   const StrategyChoice& choice = job_.strategy;
   TransformerPlan plan = layer.plan;
   plan.global_batch = static_cast<int>(batches_[cell.batch].global_batch);
   const int inner = plan.tensor * plan.context;
   if (cell.ranks % inner != 0) return;
+  const int devices = std::max(1, places_[cell.place].given->candidate.instance.node.devices);
   const int outer = cell.ranks / inner;
   for (const int pipeline : stages_.at(outer)) {
     if (choice.pipeline && *choice.pipeline != pipeline) continue;
@@ -257,7 +283,7 @@ void TransformerSpace::visit_plans(const Cell& cell, const Layer& layer, Visit v
         if (choice.shard && *choice.shard != shard) continue;
         if ((shard == kGathered) != (layer.plan.shard == kGathered)) continue;
         plan.shard = shard;
-        visit(plan);
+        if (carried(plan, devices)) visit(plan);
       }
     }
   }
@@ -267,6 +293,7 @@ Rejections TransformerSpace::rejections() const {
   Rejections counted;
   counted.memory = out_of_memory_;
   counted.divisibility = divisibility_;
+  counted.target = not_carried_;
   return counted;
 }
 

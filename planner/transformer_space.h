@@ -85,8 +85,10 @@ class TransformerSpace final : public PlanSpace {
   ///   layers / s, and m = s B t c / (r micro): layers min(1, B t c / (r micro)) for every s;
   ///   beside it the weights of at most `layers` stages.
   bool may_fit(const Cell& cell, const Layer& layer) const;
+  /// Whether the job's targets can run it on nodes of so many devices; counts what they cannot.
+  bool carried(const TransformerPlan& plan, int devices);
   template <class Visit>
-  void visit_plans(const Cell& cell, const Layer& layer, Visit visit) const;
+  void visit_plans(const Cell& cell, const Layer& layer, Visit visit);
   Result<RankedPlan> ranked(const Cell& cell, const TransformerPlan& used) const;
 
   const TrainingJob& job_;
@@ -95,10 +97,11 @@ class TransformerSpace final : public PlanSpace {
   const std::int64_t dataset_samples_;
   std::vector<Placement> batches_;  ///< global batch, steps and learning rate of one rank each
   std::vector<GradientInfo> gradients_;
+  PlanKnobs knobs_;  ///< what all plans have in common
   std::vector<Place> places_;
   std::vector<Cell> cells_;
   std::map<int, std::vector<int>> stages_;  ///< numbers of stages, by ranks over tensor x context
-  std::int64_t evaluated_ = 0, out_of_memory_ = 0, divisibility_ = 0;
+  std::int64_t evaluated_ = 0, out_of_memory_ = 0, divisibility_ = 0, not_carried_ = 0;
 };
 
 }  // namespace pluto
