@@ -79,6 +79,9 @@ Result<void> apply_flags(TrainingJob& job, const SearchOptions& options) {
   if (!options.spot.empty()) {
     PLUTO_ASSIGN_AT("--spot", job.spot, parse_spot_use(options.spot));
   }
+  if (!options.target.empty()) {
+    PLUTO_ASSIGN_AT("--target", job.targets, parse_run_targets(options.target));
+  }
   if (!options.gpus.empty()) PLUTO_TRY(apply_gpus(job, options.gpus));
   for (const std::string& setting : options.settings)
     PLUTO_TRY_AT(options.settings_flag, apply_setting(job, setting));
