@@ -62,7 +62,10 @@ void say_infeasible(Terminal& terminal, const Searched& s, const SearchOptions& 
 /// Targets that can run the chosen plan as it is.
 std::vector<ExportTarget> expressible(const Searched& s) {
   if (s.result.ranked.empty()) return {};
-  return carried_by(knobs_of(s.result.ranked.front().plan, s.shape ? s.shape->layers : 0));
+  auto able = carried_by(knobs_of(s.result.ranked.front().plan, s.shape ? s.shape->layers : 0));
+  // Its script is that of GPT.
+  if (!s.shape || !s.shape->causal) std::erase(able, ExportTarget::kMegatron);
+  return able;
 }
 
 Value names_of(const std::vector<ExportTarget>& targets) {

@@ -88,6 +88,17 @@ Result<void> apply_flags(TrainingJob& job, const SearchOptions& options) {
   return validate(job);
 }
 
+/// The arguments of Megatron-LM are those of GPT.
+Result<void> check_targets(const TrainingJob& job, const ModelGraph& model, bool gpt) {
+  for (const RunTarget& target : job.targets) {
+    if (gpt || target.trainer != ExportTarget::kMegatron) continue;
+    return invalid_input(fmt::format("--target: {} is no GPT, which {} has arguments for",
+                                     model.name, to_text(target)),
+                         "another target, such as deepspeed");
+  }
+  return {};
+}
+
 }  // namespace
 
 void add_job_options(CLI::App& verb, SearchOptions& options, const char* settings_flag) {
@@ -164,6 +175,7 @@ Result<Searched> search_job(Session& session, const SearchOptions& options, JobC
   const SearchControl control{options.pareto,
                               [&] { return g_interrupted || elapsed() > time_limit; }};
   const auto shape = transformer_shape(model);
+  PLUTO_TRY(check_targets(job, model, shape.ok() && shape->causal));
   PLUTO_ASSIGN(const auto gpus, shape.ok() ? transformer_places(session, job, catalog)
                                            : Result(std::vector<TransformerPlace>()));
   signal(SIGINT, note_interrupt);

@@ -115,7 +115,7 @@ TEST_F(ExportTest, WhatIsLeftOutIsPredictedWithout) {
 }
 
 TEST_F(ExportTest, WhatMattersIsRefusedAndNothingWritten) {
-  run_json({"search", "gpt.yaml", "--fix", "pipeline=2", "-o", "plan.json"});
+  run_json({"search", "gpt.yaml", "--fix", "pipeline=2", "--fix", "tensor=1", "-o", "plan.json"});
   const testing::CommandResult refused =
       run({"export", "plan.json", "--target", "megatron,torchrun", "-o", "out"});
   EXPECT_EQ(refused.exit, 2) << refused.out;
@@ -172,17 +172,19 @@ TEST_F(ExportTest, SearchKeepsToWhatTheTargetCan) {
 
 // The simulator's space too: four ways of the bundled executor, one of torchrun.
 TEST_F(ExportTest, SimulatedPlansAreKeptToTheTarget) {
-  write("vgg.yaml",
+  // Over 10 Gb/s the large matrices travel as factors.
+  write("alexnet.yaml",
         "model: {name: alexnet}\ndata: {source: synthetic, samples: 5120}\ntarget: {epochs: 1}\n"
-        "batch: {global: 64}\ncluster: {instances: [\"aws:p3.8xlarge\"], ranks: 4}\n");
-  const Value free = run_json({"search", "vgg.yaml"});
+        "batch: {global: 256}\ncluster: {instances: [\"aws:p3.8xlarge\"], ranks: 16}\n");
+  const Value free = run_json({"search", "alexnet.yaml"});
   const std::string sync = at(at(free, "plans").as_array().front(), "sync").as_string();
   ASSERT_THAT(texts(at(free, "expressible")), Not(::testing::Contains("torchrun"))) << sync;
-  const Value found = run_json({"search", "vgg.yaml", "--target", "torchrun"});
+  const Value found = run_json({"search", "alexnet.yaml", "--target", "torchrun"});
   EXPECT_THAT(texts(at(found, "expressible")), ::testing::Contains("torchrun"));
   EXPECT_NE(at(at(found, "plans").as_array().front(), "sync").as_string(), sync);
-  EXPECT_GT(at(at(found, "rejected"), "target").as_integer(), 0);
-  const Value sharded = run_json({"search", "vgg.yaml", "--target", "fsdp"});
+  EXPECT_THAT(texts(at(found, "expressible")), Not(::testing::Contains("megatron")));
+  EXPECT_EQ(run({"search", "alexnet.yaml", "--target", "megatron"}).exit, 2) << "no GPT";
+  const Value sharded = run_json({"search", "alexnet.yaml", "--target", "fsdp"});
   EXPECT_GE(at(at(at(sharded, "plans").as_array().front(), "layout"), "shard").as_integer(), 2);
 }
 
