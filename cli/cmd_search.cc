@@ -34,7 +34,8 @@ Value rejections_value(const Rejections& r) {
   value.set("memory", r.memory)
       .set("deadline", r.deadline)
       .set("budget", r.budget)
-      .set("divisibility", r.divisibility);
+      .set("divisibility", r.divisibility)
+      .set("target", r.target);
   return value;
 }
 
@@ -52,6 +53,25 @@ void say_infeasible(Terminal& terminal, const Searched& s, const SearchOptions& 
   terminal.say(fmt::format(
       "rejected  {} out of memory   {} too slow   {} too dear   {} not divisible",
       r.rejections.memory, r.rejections.deadline, r.rejections.budget, r.rejections.divisibility));
+  if (!options.target.empty()) {
+    terminal.say(
+        fmt::format("          {} not for --target {}", r.rejections.target, options.target));
+  }
+}
+
+/// Targets that can run the chosen plan as it is.
+std::vector<ExportTarget> expressible(const Searched& s) {
+  if (s.result.ranked.empty()) return {};
+  auto able = carried_by(knobs_of(s.result.ranked.front().plan, s.shape ? s.shape->layers : 0));
+  // Its script is that of GPT.
+  if (!s.shape || !s.shape->causal) std::erase(able, ExportTarget::kMegatron);
+  return able;
+}
+
+Value names_of(const std::vector<ExportTarget>& targets) {
+  Value names = Value::array();
+  for (const ExportTarget target : targets) names.push_back(to_text(target));
+  return names;
 }
 
 Value search_value(const Searched& s, bool asked_for_front) {
@@ -68,6 +88,10 @@ Value search_value(const Searched& s, bool asked_for_front) {
   Value plans = Value::array();
   for (const RankedPlan& plan : r.ranked) plans.push_back(plan_value(plan));
   document.set("plans", std::move(plans));
+  Value targets = Value::array();
+  for (const RunTarget& target : s.context.job.targets) targets.push_back(to_text(target));
+  document.set("targets", std::move(targets));
+  document.set("expressible", names_of(expressible(s)));
   document.set("baseline", r.baseline ? plan_value(*r.baseline) : Value());
   document.set("nearest_by_budget",
                r.nearest_by_budget ? plan_value(*r.nearest_by_budget) : Value());
@@ -106,16 +130,32 @@ Result<void> show_front(Terminal& terminal, const Searched& s, const Options& op
 }
 
 /// What makes the prediction surer, or uses the plan.
-std::string next_line(const SearchOptions& options, const Plan& plan) {
+std::string next_line(const SearchOptions& options, const Searched& s) {
   if (options.output.empty()) {
     return fmt::format("next      pluto-plan search {} -o plan.json     (keeps the plan)",
                        options.job);
   }
-  if (plan.cluster.instance.name == "local") {
+  if (s.result.ranked.front().plan.cluster.instance.name == "local" && options.target.empty()) {
     return fmt::format("next      pluto-plan run {} -o run.json", options.output);
   }
-  return fmt::format("next      pluto-plan explain {}     (what binds, what a change would do)",
-                     options.output);
+  const auto able = expressible(s);
+  if (options.target.empty() && able.empty()) {
+    return fmt::format("next      pluto-plan explain {}     (what binds, what a change would do)",
+                       options.output);
+  }
+  return fmt::format("next      pluto-plan export {} --target {}     (or explain it)",
+                     options.output,
+                     options.target.empty() ? to_text(able.front()) : options.target);
+}
+
+/// "runs as it is on: torchrun, slurm"
+std::string expressible_line(const Searched& s) {
+  std::string names;
+  for (const ExportTarget target : expressible(s)) {
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", to_text(target));
+  }
+  return fmt::format("exports   {}",
+                     names.empty() ? "no launcher can express this plan" : "as it is to " + names);
 }
 
 Result<int> run_search(Session& session, const Options& options) {
@@ -147,7 +187,8 @@ Result<int> run_search(Session& session, const Options& options) {
     PLUTO_TRY(write_file(options.output, to_json(r.ranked.front().plan) + "\n"));
     terminal.note(fmt::format("wrote {}", options.output));
   }
-  terminal.say(next_line(options, r.ranked.front().plan));
+  terminal.say(expressible_line(s));
+  terminal.say(next_line(options, s));
   return was_interrupted() ? kInterrupted : 0;
 }
 
@@ -162,6 +203,7 @@ void add_search(CLI::App& app, Session& session) {
       "120 --deadline 6h --confidence 0.9\n"
       "  pluto-plan search job.yaml --minimize time --fix ranks=2\n"
       "  pluto-plan search gpt.yaml --gpus 8..512 --fix precision=bf16\n"
+      "  pluto-plan search gpt.yaml --gpus 8..512 --target slurm,megatron\n"
       "  pluto-plan search gpt.yaml --gpus 8..512 --pareto --svg front.svg");
   add_job_options(*verb, *options, "--fix");
   verb->add_option("--gpus", options->gpus,
@@ -174,6 +216,8 @@ void add_search(CLI::App& app, Session& session) {
                    "Probability with which the limits must be met (default: the job's)");
   verb->add_option("--minimize", options->minimize, "cost, time or risk (default: the job's)")
       ->check(CLI::IsMember({"cost", "time", "risk"}));
+  verb->add_option("--target", options->target,
+                   "Only plans that these can run (those of export, with commas)");
   verb->add_option("--top", options->top, "Plans to show")->check(CLI::PositiveNumber);
   verb->add_option("--time-limit", options->time_limit, "Give the best plan found after this long");
   verb->add_option("-o,--output", options->output, "Write the first plan here");

@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
   add_search(app, session);
   add_explain(app, session);
   add_diff(app, session);
+  add_export(app, session);
   add_run(app, session);
   add_report(app, session);
   add_db(app, session);

@@ -30,6 +30,7 @@ std::string command(const SearchOptions& typed, const Limits& limits) {
   flag("--confidence", limits.confidence.empty() ? confidence : limits.confidence);
   flag("--minimize", typed.minimize);
   flag("--spot", typed.spot);
+  flag("--target", typed.target);
   flag("--prices", typed.prices);
   if (!typed.prices.empty()) flag("--provider", typed.provider);
   for (const std::string& setting : typed.settings) flag("--fix", setting);

@@ -7,5 +7,6 @@ namespace pluto {
 
 void add_explain(CLI::App& app, Session& session);
 void add_diff(CLI::App& app, Session& session);
+void add_export(CLI::App& app, Session& session);
 
 }  // namespace pluto

@@ -61,4 +61,9 @@ Result<Prediction> PlanPricer::predict(const WhatIf& what_if) const {
   return predict_if(model_.model, plan_, *costs_.measured, *costs_.datasheet, what_if);
 }
 
+Result<Prediction> PlanPricer::predict_other(const Plan& other) const {
+  if (shape_) return predict_if(*shape_, other, evidence_, {});
+  return predict_if(model_.model, other, *costs_.measured, *costs_.datasheet, {});
+}
+
 }  // namespace pluto

@@ -20,11 +20,15 @@ class PlanPricer {
   static Result<PlanPricer> open(const Session& session, const std::string& path);
 
   const Plan& plan() const { return plan_; }
+  const ModelGraph& model() const { return model_.model; }
+  const std::optional<TransformerShape>& shape() const { return shape_; }  ///< of the closed form
   bool closed_form() const { return shape_.has_value(); }
   /// Whether measurements of this device stand behind the costs.
   bool measured() const;
   /// The plan in that world; by default as it is. Errors: those of predict_if().
   Result<Prediction> predict(const WhatIf& what_if = {}) const;
+  /// Another plan of the same model and cluster.
+  Result<Prediction> predict_other(const Plan& other) const;
 
  private:
   PlanPricer(Plan plan, ImportedModel model) : plan_(std::move(plan)), model_(std::move(model)) {}

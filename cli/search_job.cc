@@ -79,10 +79,24 @@ Result<void> apply_flags(TrainingJob& job, const SearchOptions& options) {
   if (!options.spot.empty()) {
     PLUTO_ASSIGN_AT("--spot", job.spot, parse_spot_use(options.spot));
   }
+  if (!options.target.empty()) {
+    PLUTO_ASSIGN_AT("--target", job.targets, parse_run_targets(options.target));
+  }
   if (!options.gpus.empty()) PLUTO_TRY(apply_gpus(job, options.gpus));
   for (const std::string& setting : options.settings)
     PLUTO_TRY_AT(options.settings_flag, apply_setting(job, setting));
   return validate(job);
+}
+
+/// The arguments of Megatron-LM are those of GPT.
+Result<void> check_targets(const TrainingJob& job, const ModelGraph& model, bool gpt) {
+  for (const RunTarget& target : job.targets) {
+    if (gpt || target.trainer != ExportTarget::kMegatron) continue;
+    return invalid_input(fmt::format("--target: {} is no GPT, which {} has arguments for",
+                                     model.name, to_text(target)),
+                         "another target, such as deepspeed");
+  }
+  return {};
 }
 
 }  // namespace
@@ -161,6 +175,7 @@ Result<Searched> search_job(Session& session, const SearchOptions& options, JobC
   const SearchControl control{options.pareto,
                               [&] { return g_interrupted || elapsed() > time_limit; }};
   const auto shape = transformer_shape(model);
+  PLUTO_TRY(check_targets(job, model, shape.ok() && shape->causal));
   PLUTO_ASSIGN(const auto gpus, shape.ok() ? transformer_places(session, job, catalog)
                                            : Result(std::vector<TransformerPlace>()));
   signal(SIGINT, note_interrupt);

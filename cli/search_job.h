@@ -17,6 +17,7 @@ struct SearchOptions {
   std::string job, budget, deadline, minimize, output, gpus, time_limit = "30s";
   bool pareto = false;
   std::string spot;                       ///< auto, never, only; empty: the job's
+  std::string target;                     ///< list of export targets; empty: the plan may be any
   std::string prices, provider = "user";  ///< a price list beside the catalog's, and its prefix
   std::optional<double> confidence;
   std::vector<std::string> settings;

@@ -14,6 +14,7 @@
 #include "model/zoo.h"
 #include "plan/samples_law.h"
 #include "plan/strategy.h"
+#include "plan/target.h"
 
 namespace pluto {
 
@@ -157,6 +158,7 @@ struct TrainingJob {
   std::optional<int> max_ranks;
   std::optional<DollarsPerHour> local_price;  ///< price of one hour of "local"
   SpotUse spot = SpotUse::kAuto;
+  std::vector<RunTarget> targets;  ///< each must be able to run the plan; empty: any plan
   Evaluation evaluation;
   std::int64_t checkpoint_every = 0;  ///< steps; 0: only at the end
   std::uint64_t seed = 1;

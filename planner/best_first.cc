@@ -175,6 +175,7 @@ class Search {
     const auto counted = space_.rejections();
     result_.rejections.memory = counted.memory;
     result_.rejections.divisibility = counted.divisibility;
+    result_.rejections.target = counted.target;
     auto& all = found_;
     const auto misses = std::stable_partition(
         all.begin(), all.end(), [](const RankedPlan& plan) { return plan.meets_limits; });
@@ -231,8 +232,8 @@ class Search {
   Result<void> prefer_simple() {
     auto& first = result_.ranked.front();
     if (const auto& plain = result_.baseline) {
-      const bool allowed =
-          std::ranges::count(job_.allowed_sync, SyncMethod::kAllReduce) > 0 && !job_.strategy.any();
+      const bool allowed = std::ranges::count(job_.allowed_sync, SyncMethod::kAllReduce) > 0 &&
+                           !job_.strategy.any() && carries(job_.targets, knobs_of(plain->plan));
       const bool as_good =
           plain->meets_limits == first.meets_limits &&
           fits_memory(plain->plan, plain->prediction) &&

@@ -85,6 +85,8 @@ std::vector<RankedPlan> in_each_market(const TrainingJob& job, const RankedPlan&
       plans.size() > 1 && stays.prediction.price.p50 >= plans.front().prediction.price.p50;
   if (!one.plan.deadline || stays.meets_limits || dearer) return plans;
   RankedPlan best = stays;
+  one.plan.on_demand_after = 0.5;
+  if (!carries(job.targets, knobs_of(one.plan))) return plans;
   for (int tenth = 1; tenth <= 9; ++tenth) {
     one.plan.on_demand_after = tenth / 10.0;
     RankedPlan moves = priced(job, one);

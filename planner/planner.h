@@ -26,6 +26,7 @@ struct RankedPlan {
 struct Rejections {
   std::int64_t memory = 0, deadline = 0, budget = 0, divisibility = 0;
   std::int64_t market = 0;  ///< spot is asked for and not known to be offered
+  std::int64_t target = 0;  ///< what is to run the plan (TrainingJob::targets) cannot
 };
 
 /// kLimitReached: `stop` ended the search; what is ranked is the best of what was costed, and need

@@ -57,7 +57,14 @@ Rejections SimulatedSpace::rejections() const {
   Rejections counted;
   counted.memory = out_of_memory_;
   counted.divisibility = space_.divisibility;
+  counted.target = not_carried_;
   return counted;
+}
+
+bool SimulatedSpace::carried(const Plan& plan) {
+  const bool all = carries(job_.targets, knobs_of(plan));
+  if (!all) ++not_carried_;
+  return all;
 }
 
 Result<std::optional<CellBound>> SimulatedSpace::bound(std::size_t cell) {
@@ -120,7 +127,7 @@ Result<std::optional<RankedPlan>> SimulatedSpace::best_of(std::size_t cell, cons
   if (!best) {
     PLUTO_ASSIGN(best, smaller(plan, stop));
   }
-  if (!best) ++out_of_memory_;
+  if (!best && job_.targets.empty()) ++out_of_memory_;
   return best;
 }
 
@@ -167,8 +174,10 @@ Result<std::optional<RankedPlan>> SimulatedSpace::chosen(std::vector<Frame> fram
   const DType narrow = element_type(plain.precision);
   // Only GPUs are told: the bundled executor sends what it computes in.
   if (plain.backend == "cuda" && narrow != DType::kF32) space.wires.push_back(narrow);
-  if (short_of) {
-    space.lawful = [this](const Plan& plan) -> Result<bool> {
+  if (short_of || !job_.targets.empty()) {
+    space.lawful = [this, short_of](const Plan& plan) -> Result<bool> {
+      if (!carried(plan)) return false;
+      if (!short_of) return true;
       PLUTO_ASSIGN(const auto ranked, predicted(plan));
       return fits_memory(ranked.plan, ranked.prediction);
     };
@@ -210,6 +219,7 @@ Result<std::optional<RankedPlan>> SimulatedSpace::smaller(const Plan& plan,
     if (!cut.ok() && cut.error().code == ErrorCode::kUnsupported) continue;
     if (!cut.ok()) return cut.error();
     one.pipeline = std::move(*cut);
+    if (!carried(one)) continue;
     PLUTO_ASSIGN(RankedPlan ranked, predicted(std::move(one)));
     ++evaluated_;
     if (!fits_memory(ranked.plan, ranked.prediction)) continue;
@@ -248,6 +258,7 @@ Result<std::optional<RankedPlan>> SimulatedSpace::lightest(const std::function<b
   for (std::size_t cell = 0; cell < cells(); ++cell) {
     if (lightest && stop()) break;
     const Plan plan = plan_of_share(cell, space_.placements[cell].micro_batches.back());
+    if (!carries(job_.targets, knobs_of(plan))) continue;
     std::vector<BucketPlan> buckets;
     if (plan.layout.data > 1) buckets = make_buckets(gradients_, methods, kPerParameter);
     PLUTO_ASSIGN(auto one, predicted(with_buckets(plan, std::move(buckets))));

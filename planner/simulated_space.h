@@ -53,6 +53,8 @@ class SimulatedSpace final : public PlanSpace {
   Result<RankedPlan> predicted(Plan plan);
   Result<std::optional<RankedPlan>> best_of(std::size_t cell, const Share& share,
                                             const std::function<bool()>& stop);
+  /// Whether the job's targets can; counts those they cannot.
+  bool carried(const Plan& plan);
   /// Of data parallelism with buckets of 25 MiB.
   Result<Seconds> plain_step(const Plan& plan);
   /// Those that the ranks have in common.
@@ -72,7 +74,7 @@ class SimulatedSpace final : public PlanSpace {
   std::optional<Bounds> bounds_;
   std::vector<std::vector<Share>> shares_;  ///< by cell, fastest bound first
   LoweredPlans lowered_;
-  std::int64_t evaluated_ = 0, out_of_memory_ = 0;
+  std::int64_t evaluated_ = 0, out_of_memory_ = 0, not_carried_ = 0;
 };
 
 }  // namespace pluto

@@ -101,14 +101,15 @@ bool may_fit(const PlacedLayer& layer, int layers, int ranks, double batch, doub
 }
 
 PlacedLayers placed_layers(const TrainingJob& job, const TransformerShape& shape,
-                           std::span<const int> batches, const TransformerPlace& place) {
+                           std::span<const int> batches, const TransformerPlace& place,
+                           const std::function<bool(const TransformerPlan&)>& wanted) {
   PlacedLayers layers;
   const StrategyChoice& choice = job.strategy;
   const int ranks = place.candidate.max_ranks;
   const auto memory = static_cast<double>(place.candidate.instance.node.device.memory.value());
   std::vector<PlacedLayer> ways;  // of the same devices, micro-batch and gathering
   const auto add = [&](const TransformerPlan& plan, double least_batch) {
-    if (!check(shape, plan).ok()) return;
+    if (!check(shape, plan).ok() || (wanted && !wanted(plan))) return;
     PlacedLayer layer = layer_of(shape, plan);
     // One layer alone.
     if (layer.kept_bytes / shape.layers > memory) return;

@@ -2,6 +2,7 @@
 // The kinds of layers that plans of a transformer at one place can have, with what each costs.
 
 #include <array>
+#include <functional>
 #include <set>
 #include <span>
 #include <vector>
@@ -42,10 +43,12 @@ struct PlacedLayers {
 /// A kind is left out when another of the same devices, micro-batch and gathering takes no longer
 /// in any part and no more memory: then no plan with it is faster or smaller than the same plan
 /// with the other. A step takes longer the longer each part of its layers takes, for what backward
-/// hides of an exchange is less than what it adds.
+/// hides of an exchange is less than what it adds. `wanted`: of one micro-batch and data rank; what
+/// it turns down is no kind, nor does it beat any; unset: all are.
 /// Test: planner/transformer_layers_test.cc, against all kinds.
 PlacedLayers placed_layers(const TrainingJob& job, const TransformerShape& shape,
-                           std::span<const int> batches, const TransformerPlace& place);
+                           std::span<const int> batches, const TransformerPlace& place,
+                           const std::function<bool(const TransformerPlan&)>& wanted = {});
 
 /// Divisors of a number up to `most`, rising.
 std::vector<int> divisors(int number, int most);

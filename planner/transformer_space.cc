@@ -47,6 +47,7 @@ Result<std::unique_ptr<TransformerSpace>> TransformerSpace::make(
     const Plan whole =
         plan_of(job, model, dataset_samples, places.front().candidate, space->batches_.front(), 1);
     PLUTO_ASSIGN(space->gradients_, gradient_order(model, whole));
+    space->knobs_ = knobs_of(whole, shape.layers);
   }
   space->chunks_.resize(static_cast<std::size_t>(shape.layers) + 1);
   for (int stages = 1; stages <= shape.layers; ++stages) {
@@ -86,13 +87,22 @@ void TransformerSpace::add_place(const TransformerPlace& given) {
   } else {
     std::vector<int> batches;
     for (const Placement& batch : batches_) batches.push_back(static_cast<int>(batch.global_batch));
-    place.layers =
-        std::make_shared<const PlacedLayers>(placed_layers(job_, shape_, batches, given));
+    const auto any_carried = [this](TransformerPlan one) {
+      one.data = 2;  // so that what is sharded counts
+      const int last = one.shard == kGathered ? kGathered : kGathered - 1;
+      for (; one.shard <= last; ++one.shard) {
+        if (carried(one, one.devices())) return true;
+      }
+      return false;
+    };
+    place.layers = std::make_shared<const PlacedLayers>(
+        placed_layers(job_, shape_, batches, given, any_carried));
   }
   places_.push_back(std::move(place));
 }
 
 void TransformerSpace::add_cells(std::size_t index) {
+  if (!job_.targets.empty() && places_[index].layers->by_time.empty()) return;
   const Candidate& candidate = places_[index].given->candidate;
   const int devices = std::max(1, candidate.instance.node.devices);
   const StrategyChoice& choice = job_.strategy;
@@ -176,12 +186,27 @@ bool TransformerSpace::fits(const Cell& cell, const PlacedLayer& layer) const {
                  static_cast<double>(device.memory.value()));
 }
 
+bool TransformerSpace::carried(const TransformerPlan& plan, int devices) {
+  if (job_.targets.empty()) return true;
+  PlanKnobs knobs = knobs_;
+  knobs.layout = {plan.data, plan.tensor, plan.pipeline, plan.context};
+  knobs.interleave = plan.interleave;
+  knobs.sequence_parallel = plan.sequence_parallel;
+  knobs.shard = plan.shard;
+  knobs.recompute = plan.recompute;
+  knobs.even_nodes = plan.devices() <= devices || plan.devices() % devices == 0;
+  const bool all = carries(job_.targets, knobs);
+  if (!all) ++not_carried_;
+  return all;
+}
+
 /// Every plan of the cell whose layers are of this kind, but for those that `skip` names by their
 /// stages and the samples of a data rank.
 template <class Skip, class Visit>
 void TransformerSpace::visit_plans(const Cell& cell, const Spread& spread, const PlacedLayer& layer,
-                                   Skip skip, Visit visit) const {
+                                   Skip skip, Visit visit) {
   const StrategyChoice& choice = job_.strategy;
+  const int devices = std::max(1, places_[cell.place].given->candidate.instance.node.devices);
   TransformerPlan plan = layer.plan;
   plan.global_batch = static_cast<int>(batches_[cell.batch].global_batch);
   const auto* every = spread[static_cast<std::size_t>(plan.tensor * plan.context)];
@@ -200,7 +225,7 @@ void TransformerSpace::visit_plans(const Cell& cell, const Spread& spread, const
         if (choice.shard && *choice.shard != shard) continue;
         if ((shard == kGathered) != (layer.plan.shard == kGathered)) continue;
         plan.shard = shard;
-        visit(plan);
+        if (carried(plan, devices)) visit(plan);
       }
     }
   }
@@ -212,6 +237,7 @@ Rejections TransformerSpace::rejections() const {
   Rejections counted;
   counted.memory = out_of_memory_;
   counted.divisibility = divisibility_;
+  counted.target = not_carried_;
   return counted;
 }
 

@@ -96,7 +96,9 @@ class TransformerSpace final : public PlanSpace {
   Spread spread_of(const Cell& cell);
   template <class Skip, class Visit>
   void visit_plans(const Cell& cell, const Spread& spread, const PlacedLayer& layer, Skip skip,
-                   Visit visit) const;
+                   Visit visit);
+  /// Whether the job's targets can run it on nodes of so many devices; counts what they cannot.
+  bool carried(const TransformerPlan& plan, int devices);
   void fastest_of(const Cell& cell, const Spread& spread, const ClusterSpec& cluster,
                   const PlacedLayer& layer, Fastest& fastest);
   Result<RankedPlan> ranked(const Cell& cell, const TransformerPlan& used) const;
@@ -107,12 +109,13 @@ class TransformerSpace final : public PlanSpace {
   const std::int64_t dataset_samples_;
   std::vector<Placement> batches_;  ///< global batch, steps and learning rate of one rank each
   std::vector<GradientInfo> gradients_;
+  PlanKnobs knobs_;  ///< what all plans have in common
   std::vector<Place> places_;
   std::vector<Cell> cells_;
   /// By ranks over tensor x context, and batch.
   std::map<std::pair<int, std::size_t>, std::vector<Stages>> stages_;
   std::vector<std::vector<int>> chunks_;  ///< a stage can have, from 1, by stages
-  std::int64_t evaluated_ = 0, out_of_memory_ = 0, divisibility_ = 0;
+  std::int64_t evaluated_ = 0, out_of_memory_ = 0, divisibility_ = 0, not_carried_ = 0;
 };
 
 }  // namespace pluto
