@@ -118,14 +118,23 @@ struct ConvergenceChoice {
   bool operator==(const ConvergenceChoice&) const = default;
 };
 
+/// A state of the model: "accuracy" 0.759.
+struct TargetMetric {
+  std::string name;
+  double value = 0;
+  bool operator==(const TargetMetric&) const = default;
+};
+
 struct TrainingJob {
   std::string name;
   ModelChoice model;
   DataChoice data;
-  // Target: exactly one is set.
+  // Target: exactly one is set. A metric becomes epochs or samples when its source is looked up
+  // (planner/convergence_table.h), and stays as what they are for.
   std::optional<double> epochs;
   std::optional<std::int64_t> target_samples;
   std::optional<std::int64_t> target_steps;
+  std::optional<TargetMetric> target_metric;
   std::optional<Dollars> budget;
   std::optional<Seconds> deadline;
   double confidence = 0.9;
@@ -145,6 +154,9 @@ struct TrainingJob {
   std::optional<std::int64_t> learning_rate_batch;
   RateRule rate_rule = RateRule::kAuto;
   std::optional<double> lars_exponent;  ///< of RateRule::kLars; looked up with samples_law
+  std::optional<double> band_exponent;  ///< of RateBand (planner/batch_law.h); looked up too
+  bool warmup_chosen = false;           ///< the warm-up follows from a rule: warmup_for()
+  bool readers_chosen = false;          ///< data.readers is at least that, and chosen
   /// Of learning_rate.steps: where rates change, in epochs; learning_rate.boundaries follow from
   /// them once the data set is known. Empty: no such schedule.
   std::vector<double> step_epochs;
@@ -165,8 +177,7 @@ struct TrainingJob {
 /// Reads job.yaml (or .json; "-" is standard input); docs/job_format.md lists the keys. Strict:
 /// unknown keys, wrong kinds and impossible values are kInvalidInput with "job.yaml:12: key: ..."
 /// and a help line. A deadline given as an ISO time is measured from `now_utc` (seconds since the
-/// epoch). Relative paths in the job are relative to the folder of the job file. Errors also:
-/// kUnsupported for target.metric.
+/// epoch). Relative paths in the job are relative to the folder of the job file.
 Result<TrainingJob> read_job(const std::string& path, double now_utc);
 /// The same for a parsed document; `source` names it in errors. Relative paths stay as they are.
 Result<TrainingJob> job_from_value(const Value& document, const std::string& source,

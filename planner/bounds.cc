@@ -60,23 +60,46 @@ const Bounds::Parts& Bounds::parts(const Plan& plan) {
   return parts;
 }
 
-Seconds Bounds::step(const Plan& plan) {
+Seconds Bounds::compute(const Plan& plan) {
   const auto& part = parts(plan);
   const int ranks = plan.layout.ranks();
   const auto micro_batches = static_cast<double>(plan.accumulation);
   Seconds compute = part.fixed * micro_batches;
   if (ranks == 1 || !factors_allowed_) compute += part.replaceable * micro_batches;
-  compute += part.update / (servers_allowed_ ? ranks : 1);
+  return compute + part.update / (servers_allowed_ ? ranks : 1);
+}
 
+InputTime Bounds::reading(const Plan& plan) const {
   Bytes sample;
   for (const auto& tensor : alone_.training.graph.tensors()) {
     if (tensor.role == TensorRole::kInput) sample += tensor.type.bytes(1);
   }
-  const auto reading = input_time(plan.data, sample, plan.cluster.instance.node,
-                                  placement_of(plan.cluster, plan.layout.ranks()).per_node, costs_);
-  const Seconds input =
-      reading.per_sample * (micro_batches * static_cast<double>(plan.micro_batch));
-  return compute + exposed_input(plan.data, input, compute);
+  return input_time(plan.data, sample, plan.cluster.instance.node,
+                    placement_of(plan.cluster, plan.layout.ranks()).per_node, costs_);
+}
+
+Seconds Bounds::step(const Plan& plan) {
+  const Seconds computing = compute(plan);
+  const auto samples = static_cast<double>(plan.accumulation * plan.micro_batch);
+  return computing + exposed_input(plan.data, reading(plan).per_sample * samples, computing);
+}
+
+int Bounds::readers(const Plan& plan) {
+  if (plan.data.queue == 0) return plan.data.readers;
+  const Seconds computing = compute(plan);
+  const auto samples = static_cast<double>(plan.accumulation * plan.micro_batch);
+  Plan one = plan;
+  Seconds sample = reading(one).per_sample;
+  while (one.data.readers < kMostReaders && sample * samples > computing) {
+    ++one.data.readers;
+    const Seconds next = reading(one).per_sample;
+    if (!(next < sample)) {
+      --one.data.readers;
+      break;
+    }
+    sample = next;
+  }
+  return one.data.readers;
 }
 
 Result<Bytes> Bounds::memory(const Plan& plan) {

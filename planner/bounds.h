@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "costmodel/cost_source.h"
+#include "costmodel/input_pipeline.h"
 #include "plan/lowering.h"
 #include "plan/plan.h"
 
@@ -27,6 +28,11 @@ class Bounds {
   ///   where servers are allowed.
   /// Test: planner/bounds_test.cc.
   Seconds step(const Plan& plan);
+  /// Readers of a rank: the fewest, from plan.data.readers on, with which reading hides behind the
+  /// bound of the computation, or takes as long as the processors or the storage make it; at most
+  /// kMostReaders. Where reading and the step take turns (queue 0) those of the plan.
+  int readers(const Plan& plan);
+  static constexpr int kMostReaders = 64;
 
   /// Formula: persistent blocks, two sets of inputs, and the live activations of one rank alone at
   /// their peak; no workspace, no staging. Errors: those of lower().
@@ -41,6 +47,8 @@ class Bounds {
   Bounds(const ModelGraph& model, LoweredPlan alone, const std::vector<SyncMethod>& allowed,
          const CostSource& costs);
   const Parts& parts(const Plan& plan);
+  Seconds compute(const Plan& plan);  ///< of a step
+  InputTime reading(const Plan& plan) const;
 
   const ModelGraph& model_;
   LoweredPlan alone_;  // one rank, one micro-batch
