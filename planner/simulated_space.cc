@@ -10,6 +10,17 @@
 
 namespace pluto {
 
+namespace {
+
+/// Whether the job allows how variants.h exchanges gradients: sharded, or by all_reduce.
+bool may_exchange(const TrainingJob& job, const Plan& plan) {
+  if (plan.layout.data == 1) return true;
+  return plan.shard > 0 ? job.strategy.shard != 0
+                        : std::ranges::count(job.allowed_sync, SyncMethod::kAllReduce) > 0;
+}
+
+}  // namespace
+
 SimulatedSpace::SimulatedSpace(const TrainingJob& job, const ModelGraph& model,
                                std::int64_t dataset_samples,
                                const std::vector<Candidate>& candidates, const CostSource& costs)
@@ -40,10 +51,21 @@ Plan SimulatedSpace::plan_of_share(std::size_t cell, std::int64_t micro_batch) c
                  micro_batch);
 }
 
+void SimulatedSpace::choose_readers(Plan& plan) {
+  if (job_.readers_chosen) plan.data.readers = bounds_->readers(plan);
+}
+
 Result<RankedPlan> SimulatedSpace::predicted(Plan plan) const {
   PLUTO_ASSIGN(auto predicted, predict(model_, plan, costs_));
   return RankedPlan{std::move(plan), std::move(predicted.prediction), false};
 }
+
+std::optional<CellPlace> SimulatedSpace::place(std::size_t cell) const {
+  const Placement& one = space_.placements[cell];
+  return CellPlace{&candidates_[one.candidate].instance, one.ranks, one.global_batch, one.steps};
+}
+
+Bytes SimulatedSpace::gradient_bytes() const { return Bytes(4 * parameter_count(model_.graph)); }
 
 Rejections SimulatedSpace::rejections() const {
   Rejections counted;
@@ -75,6 +97,8 @@ Result<std::optional<CellBound>> SimulatedSpace::bound(std::size_t cell) {
   for (const auto micro_batch : placement.micro_batches) {
     plan.micro_batch = micro_batch;
     plan.accumulation = placement.global_batch / placement.ranks / micro_batch;
+    plan.data.readers = job_.data.readers;
+    choose_readers(plan);
     PLUTO_ASSIGN(const auto memory, bounds_->memory(plan));
     const Share share{micro_batch, bounds_->step(plan), true};
     if (memory + overhead > plan.cluster.instance.node.device.memory) {
@@ -111,7 +135,8 @@ Result<std::optional<RankedPlan>> SimulatedSpace::best(std::size_t cell,
 /// The fastest choice of sync methods and buckets that fits; nullopt when none does.
 Result<std::optional<RankedPlan>> SimulatedSpace::best_of(std::size_t cell, const Share& share,
                                                           const std::function<bool()>& stop) {
-  const Plan plan = plan_of_share(cell, share.micro_batch);
+  Plan plan = plan_of_share(cell, share.micro_batch);
+  choose_readers(plan);
   std::optional<RankedPlan> best;
   if (share.fits) {
     PLUTO_ASSIGN(const TrainingGraph* training, training_of(plan));
@@ -141,6 +166,7 @@ Result<std::optional<RankedPlan>> SimulatedSpace::fastest(std::vector<Plan> plan
                                                           const std::function<bool()>& stop) {
   for (Plan& plan : plans) {
     if (stop()) break;
+    if (!may_exchange(job_, plan)) continue;
     const bool split = !plan.sharded.empty();
     std::vector<GradientInfo> own;
     if (split) {
