@@ -83,9 +83,10 @@ Value probe_value(const TrainingJob& job, const SearchResult& result) {
   return value;
 }
 
-Value closed_form_value(const SearchResult& result) {
+Value closed_form_value(const TrainingJob& job, const SearchResult& result) {
   if (!result.closed_form) return {};
   const ClosedFormChoice& choice = *result.closed_form;
+  const bool chosen_batch = !job.global_batch && job.samples_law;
   Value value = Value::object();
   value.set("instance", choice.instance)
       .set("devices", choice.plan.devices)
@@ -95,7 +96,7 @@ Value closed_form_value(const SearchResult& result) {
       .set("seconds_per_sample", choice.job.per_sample.value())
       .set("overhead_s", choice.job.overhead(choice.plan.devices).value())
       .set("least_samples", choice.job.least_samples)
-      .set("critical_batch", choice.job.critical_batch);
+      .set("critical_batch", chosen_batch ? Value(choice.job.critical_batch) : Value());
   return value;
 }
 
@@ -130,7 +131,7 @@ Value search_value(const Searched& s, bool asked_for_front, Value inputs) {
   document.set("why", sentences_value(explain(s.context.job, r)));
   document.set("more", sentences_value(explain_more(s.context.job, r)));
   document.set("probe", probe_value(s.context.job, r));
-  document.set("closed_form", closed_form_value(r));
+  document.set("closed_form", closed_form_value(s.context.job, r));
   document.set("inputs", std::move(inputs));
   return document;
 }

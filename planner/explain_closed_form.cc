@@ -45,8 +45,7 @@ void add_run_causes(const Prediction& it, std::vector<std::string>& causes) {
     if (!slow && !dear) continue;
     std::string name = term.name;
     std::ranges::replace(name, '_', '-');
-    causes.push_back(
-        fmt::format("{} takes {} and {}", name, to_text(term.time), to_text(term.price)));
+    causes.push_back(fmt::format("{} {} and {}", name, to_text(term.time), to_text(term.price)));
   }
 }
 

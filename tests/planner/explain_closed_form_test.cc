@@ -59,7 +59,7 @@ TEST(ExplainClosedFormTest, WhatIsFarSaysWhatTheClosedFormDoesNotKnow) {
   ASSERT_THAT(said, SizeIs(2));
   EXPECT_THAT(said[1], HasSubstr("communication is 31 % of the step"));
   EXPECT_THAT(said[1], HasSubstr("memory is 95 % full"));
-  EXPECT_THAT(said[1], HasSubstr("start-up takes 6m10s and $1.00"));
+  EXPECT_THAT(said[1], HasSubstr("start-up 6m10s and $1.00"));
   EXPECT_THAT(said[1], HasSubstr("in the closed form batch 256 takes "));
   EXPECT_THAT(said[1], HasSubstr("by the closed form its own devices and batch take 41m44s"));
   ranked.plan.cluster.instance.name = "other";
