@@ -9,6 +9,9 @@
 #include "cli/plan_commands.h"
 #include "cli/plan_table.h"
 #include "cli/price_plan.h"
+#include "cli/window.h"
+#include "planner/explain_market.h"
+#include "planner/explain_rate.h"
 #include "planner/ranking.h"
 #include "planner/weakness.h"
 
@@ -52,25 +55,27 @@ Result<int> explain_plan(Session& session, const std::string& path) {
   ranked.meets_limits = fits && limits_met;
   Terminal& terminal = *session.terminal;
   Value document = Value::object();
-  Value reasons = Value::array();
-  for (const std::string& line : binds) reasons.push_back(line);
   document.set("schema", "pluto.explain/1")
       .set("priced_by", priced_by)
       .set("plan", plan_value(ranked))
       .set("fits", fits)
       .set("limits", to_value(uses))
-      .set("binds", std::move(reasons))
+      .set("binds", sentences_value(binds))
+      .set("learning_rate", sentences_value(rate_sentences(plan)))
+      .set("market", sentences_value(market_sentences(plan, now)))
       .set("sensitivity", to_value(sensitivities))
       .set("weakest_assumption", weakest.empty() ? Value() : Value(weakest));
   terminal.result(document);
 
   terminal.say(fmt::format("{}  {}  priced by the {}", plan.job, plan.model.source, priced_by));
   terminal.say("");
-  terminal.say(format_table(plan_rows({ranked}, nullptr)));
+  say_tables(terminal, plan_tables({ranked}, nullptr, table_width()));
   terminal.say(format_table(term_rows(now)));
   terminal.say(format_table(run_rows(now)));
   terminal.say(format_table(limit_rows(uses)));
   for (const std::string& line : binds) terminal.say("binds     " + line);
+  for (const std::string& line : rate_sentences(plan)) terminal.say("rate      " + line);
+  for (const std::string& line : market_sentences(plan, now)) terminal.say("market    " + line);
   terminal.say("");
   terminal.say(format_table(sensitivity_rows(now, sensitivities)));
   for (const std::string& line : now.assumptions) terminal.say("assumes   " + line);

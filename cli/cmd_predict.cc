@@ -8,8 +8,10 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/plan_table.h"
+#include "cli/predict_plan.h"
 #include "cli/search_job.h"
 #include "cli/transformer_table.h"
+#include "cli/window.h"
 #include "costmodel/transformer_graph.h"
 #include "planner/market_choice.h"
 #include "planner/ranking.h"
@@ -228,7 +230,7 @@ Result<int> predict_simulated(Session& session, const SearchOptions& options, Jo
   terminal.result(document);
   terminal.say(heading_text(s.context, "priced by the simulator"));
   terminal.say("");
-  terminal.say(format_table(plan_rows({best}, nullptr)));
+  say_tables(terminal, plan_tables({best}, nullptr, table_width()));
   terminal.say(format_table(term_rows(best.prediction)));
   terminal.say(format_table(run_rows(best.prediction)));
   const MemoryBreakdown& m = best.prediction.memory;
@@ -264,6 +266,15 @@ Result<int> predict_simulated(Session& session, const SearchOptions& options, Jo
 }
 
 Result<int> run_predict(Session& session, const SearchOptions& options) {
+  if (is_plan_file(options.job)) {
+    if (!options.settings.empty() || !options.spot.empty() || !options.prices.empty()) {
+      return invalid_input(
+          fmt::format("{}: a saved plan is priced as it is, without --set, --spot and --prices",
+                      options.job),
+          "pluto-plan predict JOB --set KEY=VALUE prices another configuration of a job");
+    }
+    return predict_saved_plan(session, options.job);
+  }
   PLUTO_ASSIGN(JobContext context, load_job(session, options));
   // One configuration has one market: on demand unless spot is asked for.
   if (context.job.spot == SpotUse::kAuto) context.job.spot = SpotUse::kNever;
@@ -289,6 +300,7 @@ void add_predict(CLI::App& app, Session& session) {
       "Examples:\n"
       "  pluto-plan predict job.yaml --set ranks=2 --set micro_batch=64\n"
       "  pluto-plan predict job.yaml --set instance=aws:p3.2xlarge\n"
+      "  pluto-plan predict plan.json     (a saved plan: the numbers of its search)\n"
       "  pluto-plan predict gpt.yaml --set instance=aws:p4d.24xlarge --set nodes=4 --set tensor=8 "
       "--set shard=1 --set precision=bf16");
   add_job_options(*verb, *options, "--set");

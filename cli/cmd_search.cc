@@ -9,8 +9,10 @@
 #include "cli/front_chart.h"
 #include "cli/nearest_limits.h"
 #include "cli/plan_table.h"
+#include "cli/search_inputs.h"
 #include "cli/search_job.h"
 #include "cli/window.h"
+#include "planner/probe_advice.h"
 #include "planner/ranking.h"
 
 namespace pluto {
@@ -20,6 +22,7 @@ namespace {
 constexpr int kInfeasible = 3, kInterrupted = 130;
 
 struct Options : SearchOptions {
+  bool explain = false;
   std::string svg;  ///< the front as a picture; empty: none
 };
 
@@ -74,7 +77,50 @@ Value names_of(const std::vector<ExportTarget>& targets) {
   return names;
 }
 
-Value search_value(const Searched& s, bool asked_for_front) {
+/// Every plan that the document has.
+std::vector<const RankedPlan*> all_plans(const SearchResult& r) {
+  std::vector<const RankedPlan*> plans;
+  for (const auto* list : {&r.ranked, &r.front}) {
+    for (const RankedPlan& one : *list) plans.push_back(&one);
+  }
+  for (const auto* one :
+       {&r.baseline, &r.nearest_by_budget, &r.nearest_by_deadline, &r.nearest_by_confidence}) {
+    if (*one) plans.push_back(&**one);
+  }
+  return plans;
+}
+
+Value probe_value(const TrainingJob& job, const SearchResult& result) {
+  const auto advice = probe_advice(job, result);
+  if (!advice) return {};
+  Value value = Value::object();
+  value.set("worth", advice->worth)
+      .set("instance", advice->instance)
+      .set("against", advice->against)
+      .set("value_usd", advice->value.value())
+      .set("price_usd", advice->price.value())
+      .set("duration_s", kProbeDuration.value());
+  return value;
+}
+
+Value closed_form_value(const TrainingJob& job, const SearchResult& result) {
+  if (!result.closed_form) return {};
+  const ClosedFormChoice& choice = *result.closed_form;
+  const bool chosen_batch = !job.global_batch && job.samples_law;
+  Value value = Value::object();
+  value.set("instance", choice.instance)
+      .set("devices", choice.plan.devices)
+      .set("batch", choice.plan.batch)
+      .set("time_s", choice.plan.time.value())
+      .set("price_usd", choice.plan.price.value())
+      .set("seconds_per_sample", choice.job.per_sample.value())
+      .set("overhead_s", choice.job.overhead(choice.plan.devices).value())
+      .set("least_samples", choice.job.least_samples)
+      .set("critical_batch", chosen_batch ? Value(choice.job.critical_batch) : Value());
+  return value;
+}
+
+Value search_value(const Searched& s, bool asked_for_front, Value inputs) {
   const SearchResult& r = s.result;
   Value document = Value::object();
   document.set("schema", "pluto.search/1");
@@ -106,9 +152,11 @@ Value search_value(const Searched& s, bool asked_for_front) {
   }
   document.set("front", std::move(front));
   document.set("rejected", rejections_value(r.rejections));
-  Value reasons = Value::array();
-  for (const std::string& line : explain(s.context.job, r)) reasons.push_back(line);
-  document.set("why", std::move(reasons));
+  document.set("why", sentences_value(explain(s.context.job, r)));
+  document.set("more", sentences_value(explain_more(s.context.job, r)));
+  document.set("probe", probe_value(s.context.job, r));
+  document.set("closed_form", closed_form_value(s.context.job, r));
+  document.set("inputs", std::move(inputs));
   return document;
 }
 
@@ -127,6 +175,15 @@ Result<void> show_front(Terminal& terminal, const Searched& s, const Options& op
   PLUTO_TRY(write_file(options.svg, front_svg(chart)));
   terminal.note(fmt::format("wrote {}", options.svg));
   return {};
+}
+
+/// How to make the probe.
+std::string probe_line(const SearchOptions& options, const ProbeAdvice& advice) {
+  return fmt::format("probe     pluto-plan profile {} --probe-budget {:.2f}{}", options.job,
+                     std::max(0.01, advice.price.value()),
+                     advice.instance == "local"
+                         ? std::string()
+                         : fmt::format("     (on a node of {})", advice.instance));
 }
 
 /// What makes the prediction surer, or uses the plan.
@@ -165,7 +222,8 @@ Result<int> run_search(Session& session, const Options& options) {
   SearchResult& r = s.result;
   if (r.ranked.size() > static_cast<std::size_t>(options.top))
     r.ranked.resize(static_cast<std::size_t>(options.top));
-  terminal.result(search_value(s, options.pareto));
+  PLUTO_ASSIGN(Value inputs, inputs_value(session, options, s, all_plans(r)));
+  terminal.result(search_value(s, options.pareto, std::move(inputs)));
   terminal.say(heading_text(s.context, work_text(r)));
   terminal.say("");
   if (r.ranked.empty() || !r.ranked.front().meets_limits) {
@@ -173,11 +231,14 @@ Result<int> run_search(Session& session, const Options& options) {
     PLUTO_TRY(show_front(terminal, s, options));
     return kInfeasible;
   }
-  terminal.say(format_table(plan_rows(r.ranked, r.baseline ? &*r.baseline : nullptr)));
+  say_tables(terminal, plan_tables(r.ranked, r.baseline ? &*r.baseline : nullptr, table_width()));
   terminal.say(
       "evidence  M measured here  I interpolated  C calibrated  D datasheet  A assumed;  P = "
       "probability of meeting the limits");
   for (const std::string& line : explain(s.context.job, r)) terminal.say(line);
+  if (options.explain) {
+    for (const std::string& line : explain_more(s.context.job, r)) terminal.say(line);
+  }
   PLUTO_TRY(show_front(terminal, s, options));
   if (r.termination == Termination::kLimitReached)
     terminal.say(fmt::format(
@@ -188,6 +249,9 @@ Result<int> run_search(Session& session, const Options& options) {
     terminal.note(fmt::format("wrote {}", options.output));
   }
   terminal.say(expressible_line(s));
+  if (const auto advice = probe_advice(s.context.job, r); advice && advice->worth) {
+    terminal.say(probe_line(options, *advice));
+  }
   terminal.say(next_line(options, s));
   return was_interrupted() ? kInterrupted : 0;
 }
@@ -220,6 +284,12 @@ void add_search(CLI::App& app, Session& session) {
                    "Only plans that these can run (those of export, with commas)");
   verb->add_option("--top", options->top, "Plans to show")->check(CLI::PositiveNumber);
   verb->add_option("--time-limit", options->time_limit, "Give the best plan found after this long");
+  verb->add_option("--allow-sync", options->allow_sync,
+                   "Methods a plan may keep its copies together by, with commas: all_reduce, "
+                   "parameter_server, sufficient_factor, shard, local_sgd (default: the job's)");
+  verb->add_flag("--explain", options->explain,
+                 "Also what interruptions cost, how far the plan is from the closed form, and why "
+                 "no probe is advised");
   verb->add_option("-o,--output", options->output, "Write the first plan here");
   verb->add_flag("--pareto", options->pareto,
                  "Also the plans that no other beats in both time and price, drawn and listed");

@@ -63,6 +63,13 @@ std::string rate_text(const Plan& plan) {
   return text;
 }
 
+std::string basis_text(const Plan& plan) {
+  if (!plan.rate_basis) return kAbsent;
+  const RateBasis& basis = *plan.rate_basis;
+  return fmt::format("{} from {:.4g} at {}, band {:.3g} to {:.3g}", to_text(basis.rule),
+                     basis.tuned_peak, basis.tuned_batch, basis.low, basis.high);
+}
+
 std::string optimizer_text(const Plan& plan) {
   if (const auto* sgd = std::get_if<SgdAttrs>(&plan.optimizer)) {
     return fmt::format("sgd, momentum {:.4g}{}, weight decay {:.4g}", sgd->momentum,
@@ -113,6 +120,7 @@ class Comparer {
     static const std::map<std::string, std::pair<const char*, Words>> kWorded = {
         {"buckets", {"buckets", buckets_text}},
         {"learning_rate", {"learning rate", rate_text}},
+        {"rate_basis", {"learning rate from", basis_text}},
         {"optimizer", {"optimizer", optimizer_text}},
         {"layout", {"layout", layout_words}},
         {"deadline_s",

@@ -58,6 +58,15 @@ std::vector<std::vector<std::string>> run_error_rows(const std::vector<Validated
   return rows;
 }
 
+namespace {
+
+std::string said_of(const ReportedRun& run) {
+  if (run.assumed.empty()) return run.note;
+  return "assumed: " + run.assumed + (run.note.empty() ? "" : "; " + run.note);
+}
+
+}  // namespace
+
 std::vector<std::vector<std::string>> worst_run_rows(const std::vector<ValidatedRuns>& families,
                                                      std::size_t most) {
   struct Miss {
@@ -84,7 +93,7 @@ std::vector<std::vector<std::string>> worst_run_rows(const std::vector<Validated
                     fmt::format("{}:{}", miss.family->family, run.line), run.name,
                     fmt::format("{} {}", run.row.gpus, run.row.machine),
                     to_text(Seconds(miss.family->times[miss.run]->predicted)), to_text(run.time),
-                    run.note});
+                    said_of(run)});
   }
   return rows;
 }
@@ -123,6 +132,7 @@ Value run_errors_value(const std::vector<ValidatedRuns>& families) {
       run.set("spread", one.times[i] ? Value(one.times[i]->spread) : Value());
       run.set("reported_usd", one.runs[i].price ? Value(one.runs[i].price->value()) : Value());
       run.set("predicted_usd", one.prices[i] ? Value(one.prices[i]->predicted) : Value());
+      if (!one.runs[i].assumed.empty()) run.set("assumed", one.runs[i].assumed);
       if (!one.runs[i].unpredictable.empty()) run.set("why_not", one.runs[i].unpredictable);
       runs.push_back(std::move(run));
     }

@@ -4,14 +4,17 @@
 #include <signal.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <atomic>
 #include <charconv>
 #include <chrono>
 #include <cstdlib>
+#include <set>
 
 #include "base/text.h"
 #include "cli/job_settings.h"
 #include "costmodel/transformer_graph.h"
+#include "plan/words.h"
 #include "planner/convergence_table.h"
 #include "runtime/host.h"
 
@@ -53,6 +56,39 @@ Result<void> apply_gpus(TrainingJob& job, const std::string& text) {
   return {};
 }
 
+/// "all_reduce,shard": methods that plans may use. Without shard nothing is sharded (ZeRO 0),
+/// without local_sgd copies are equal after every step.
+Result<void> allow_sync(TrainingJob& job, const std::string& list) {
+  const std::vector<std::string> known = {"all_reduce", "parameter_server", "sufficient_factor",
+                                          "shard", kLocalSgd};
+  std::vector<SyncMethod> methods;
+  bool shard = false;
+  job.local_allowed = false;
+  for (const std::string& entry : split(list, ',')) {
+    const std::string name(trim(entry));
+    if (std::ranges::find(known, name) == known.end()) {
+      return unknown_word("sync method", name, known);
+    }
+    if (name == kLocalSgd) {
+      job.local_allowed = true;
+      continue;
+    }
+    PLUTO_ASSIGN(const SyncMethod method, parse_sync_method(name));
+    if (method == SyncMethod::kShard) {
+      shard = true;
+    } else {
+      methods.push_back(method);
+    }
+  }
+  if (methods.empty()) {
+    return invalid_input("shard and local_sgd stand beside a method for the other steps",
+                         "for example --allow-sync all_reduce,shard");
+  }
+  job.allowed_sync = std::move(methods);
+  if (!shard) job.strategy.shard = 0;
+  return {};
+}
+
 /// The flags' word over the job file's, under the same rules.
 Result<void> apply_flags(TrainingJob& job, const SearchOptions& options) {
   if (!options.budget.empty()) {
@@ -82,6 +118,8 @@ Result<void> apply_flags(TrainingJob& job, const SearchOptions& options) {
   if (!options.target.empty()) {
     PLUTO_ASSIGN_AT("--target", job.targets, parse_run_targets(options.target));
   }
+  if (!options.allow_sync.empty())
+    PLUTO_TRY_AT("--allow-sync", allow_sync(job, options.allow_sync));
   if (!options.gpus.empty()) PLUTO_TRY(apply_gpus(job, options.gpus));
   for (const std::string& setting : options.settings)
     PLUTO_TRY_AT(options.settings_flag, apply_setting(job, setting));
@@ -180,10 +218,22 @@ Result<Searched> search_job(Session& session, const SearchOptions& options, JobC
                                            : Result(std::vector<TransformerPlace>()));
   signal(SIGINT, note_interrupt);
   if (!gpus.empty()) {
+    if (std::ranges::find(job.allowed_sync, SyncMethod::kAllReduce) == job.allowed_sync.end()) {
+      return unsupported("sync: transformers on GPUs exchange gradients by all_reduce, or sharded",
+                         "allow all_reduce");
+    }
     searched.shape = *shape;
+    std::set<std::string> basis;
+    for (const TransformerPlace& place : gpus) {
+      basis.insert(
+          fmt::format("{}: {}", place.candidate.instance.node.device.name, place.evidence.basis));
+    }
+    searched.cost_basis.assign(basis.begin(), basis.end());
     PLUTO_ASSIGN(searched.result, search(job, model, *shape, samples, gpus, control));
   } else {
-    if (job.strategy.any() || job.strategy.nodes) {
+    StrategyChoice fixed = job.strategy;
+    if (!options.allow_sync.empty()) fixed.shard.reset();
+    if (fixed.any() || fixed.nodes) {
       return unsupported(
           "--fix: search plans data parallelism of models that are no transformers on GPUs; what "
           "else spreads them is not searched",
@@ -192,6 +242,9 @@ Result<Searched> search_job(Session& session, const SearchOptions& options, JobC
     PLUTO_ASSIGN(const Host host, describe_host(job, session.data_folder));
     PLUTO_ASSIGN(const auto store, open_store(session));
     PLUTO_ASSIGN(searched.costs, load_costs(session, host, *store, job.precision, job.attention));
+    searched.cost_basis = {
+        fmt::format("{} measurements of {}", searched.costs.measurements, host.device.name),
+        "datasheets where nothing was measured"};
     PLUTO_ASSIGN(const std::vector<Candidate> places, candidates(job, host, catalog));
     PLUTO_ASSIGN(searched.result,
                  search(job, model, samples, places, *searched.costs.measured, control));

@@ -18,6 +18,7 @@ struct SearchOptions {
   bool pareto = false;
   std::string spot;                       ///< auto, never, only; empty: the job's
   std::string target;                     ///< list of export targets; empty: the plan may be any
+  std::string allow_sync;                 ///< "all_reduce,shard"; empty: the job's
   std::string prices, provider = "user";  ///< a price list beside the catalog's, and its prefix
   std::optional<double> confidence;
   std::vector<std::string> settings;
@@ -45,6 +46,7 @@ struct Searched {
   SearchResult result;
   Costs costs;                            ///< of the simulator
   std::optional<TransformerShape> shape;  ///< set: priced by the closed form of transformers
+  std::vector<std::string> cost_basis;    ///< what the costs rest on, a line each
 };
 
 /// Searches: transformers on GPUs over all layouts by the closed form, all else over data-parallel

@@ -5,10 +5,14 @@
 
 namespace pluto {
 
-int window_width() {
+int table_width() {
   winsize window{};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) != 0 || window.ws_col == 0) return kPipedWidth;
-  return window.ws_col;
+  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 ? window.ws_col : 0;
+}
+
+int window_width() {
+  const int width = table_width();
+  return width == 0 ? kPipedWidth : width;
 }
 
 }  // namespace pluto

@@ -16,11 +16,11 @@ namespace pluto {
 
 namespace {
 
-constexpr std::array<std::string_view, 19> kColumns = {
+constexpr std::array<std::string_view, 20> kColumns = {
     "run",       "model",           "classes",   "machine", "nodes",         "gpus",
     "precision", "framework",       "optimizer", "phases",  "epoch_samples", "evaluated_samples",
-    "time_s",    "price_usd_per_h", "price_usd", "date",    "unpredictable", "note",
-    "source"};
+    "time_s",    "price_usd_per_h", "price_usd", "date",    "unpredictable", "assumed",
+    "note",      "source"};
 constexpr double kForwardShare = 1.0 / 3;
 
 /// "128:18:128 224:23:128": image size, epochs, batch of one GPU.
@@ -109,6 +109,7 @@ Result<std::vector<ReportedRun>> read_reported_runs(const std::string& path,
     const double price = row.number("price_usd", 0.0);
     if (price > 0) run.price = Dollars(price);
     run.unpredictable = row.text("unpredictable");
+    run.assumed = row.text("assumed");
     run.note = row.text("note");
     run.source = row.text("source");
     if (run.unpredictable.empty()) read_what_ran(row, machines, frameworks, run);
@@ -132,8 +133,9 @@ Result<ScoredStep> predict_run(const ReportedRun& run, StepPredictor& predictor)
   }
   const double evaluation = run.evaluated_samples / last_batch * forward.value();
   const double spread = time > 0 ? doubt / time : 0;
+  const double assumed = run.assumed.empty() ? 0 : least_spread(Evidence::kAssumed);
   return ScoredStep{time + evaluation, run.time.value(),
-                    std::hypot(spread, kRunSpread, kUnseenSystem)};
+                    std::hypot(std::hypot(spread, kRunSpread, kUnseenSystem), assumed)};
 }
 
 const std::vector<std::string>& run_families() {

@@ -31,6 +31,7 @@ struct ReportedRun {
   std::optional<DollarsPerHour> hourly;  ///< of all nodes, as reported or as the note says
   std::optional<Dollars> price;          ///< as reported
   std::string unpredictable;             ///< why there is no prediction; empty: there is one
+  std::string assumed;                   ///< what of the row nobody stated; empty: nothing
   std::string note, source;
   int line = 0;
 };
@@ -49,7 +50,7 @@ inline constexpr double kUnseenSystem = 0.12;
 /// Formula: T = sum over phases of epochs * samples / (GPUs * batch) * step(image, batch), plus
 ///   evaluated samples / (GPUs * batch) * forward, forward a third of the last phase's operators.
 ///   The spread is that of the steps, time-weighted (one framework errs alike), with kRunSpread and
-///   kUnseenSystem.
+///   kUnseenSystem, and for rows of which something is assumed least_spread(kAssumed).
 /// Source: arithmetic. Valid for: runs whose epochs are stated: what is tested is steps, volumes
 /// and
 ///   sums, not convergence. Ignores: start-up, which the reported times leave out; checkpoints.

@@ -66,6 +66,12 @@ Result<std::optional<std::int64_t>> integer_or_auto(ObjectReader& reader, std::s
                       fmt::format("\"{}\": expected a whole number or auto", value->as_string()));
 }
 
+Result<std::optional<int>> int_or_auto(ObjectReader& reader, std::string_view key) {
+  const Value* value = reader.optional(key);
+  const bool chosen = value != nullptr && value->is_string() && value->as_string() == "auto";
+  return chosen ? Result(std::optional<int>()) : optional_int(reader, key);
+}
+
 Result<void> read_model(ObjectReader& reader, TrainingJob& job) {
   PLUTO_ASSIGN(const std::optional<std::string> name, reader.optional_string("name"));
   PLUTO_ASSIGN(const std::optional<std::string> file, reader.optional_string("file"));
@@ -102,8 +108,9 @@ Result<void> read_data(ObjectReader& reader, TrainingJob& job) {
   if (source) job.data.source = *source;
   PLUTO_ASSIGN(job.data.path, reader.optional_string("path"));
   PLUTO_ASSIGN(job.data.samples, reader.optional_integer("samples"));
-  PLUTO_ASSIGN(const std::optional<int> readers, optional_int(reader, "readers"));
+  PLUTO_ASSIGN(const std::optional<int> readers, int_or_auto(reader, "readers"));
   job.data.readers = readers.value_or(job.data.readers);
+  job.readers_chosen = !readers.has_value();
   PLUTO_ASSIGN(const std::optional<int> queue, optional_int(reader, "queue"));
   job.data.queue = queue.value_or(job.data.queue);
   PLUTO_ASSIGN(const auto stored, reader.optional_integer("stored_bytes"));
@@ -119,11 +126,15 @@ Result<void> read_target(ObjectReader& reader, TrainingJob& job) {
   PLUTO_ASSIGN(job.epochs, reader.optional_number("epochs"));
   PLUTO_ASSIGN(job.target_samples, reader.optional_integer("samples"));
   PLUTO_ASSIGN(job.target_steps, reader.optional_integer("steps"));
-  if (reader.optional("metric") == nullptr) return {};
-  return unsupported(
-      reader.place("metric") + ": training to a metric cannot be planned: its length is not known",
-      "give epochs, samples or steps instead, for example target: {epochs: 3}; the report says "
-      "what accuracy that reached");
+  PLUTO_ASSIGN(const std::optional<std::string> metric, reader.optional_string("metric"));
+  PLUTO_ASSIGN(const std::optional<double> value, reader.optional_number("value"));
+  if (metric.has_value() != value.has_value()) {
+    return reader.error(metric ? "value" : "metric", "is missing",
+                        "a metric and its value belong together, for example target: {metric: "
+                        "accuracy, value: 0.759}");
+  }
+  if (metric) job.target_metric = TargetMetric{*metric, *value};
+  return {};
 }
 
 Result<void> read_optimizer(ObjectReader& reader, TrainingJob& job) {
@@ -213,8 +224,9 @@ Result<void> read_learning_rate(ObjectReader& reader, TrainingJob& job) {
   if (schedule) {
     PLUTO_ASSIGN_AT(reader.place("schedule"), rate.schedule, parse_schedule_kind(*schedule));
   }
-  PLUTO_ASSIGN(const std::optional<std::int64_t> warmup, reader.optional_integer("warmup_samples"));
+  PLUTO_ASSIGN(const auto warmup, integer_or_auto(reader, "warmup_samples"));
   rate.warmup_samples = warmup.value_or(0);
+  job.warmup_chosen = !warmup.has_value();
   if (reader.optional("rates") != nullptr) {
     PLUTO_ASSIGN(const Value::Array* rates, reader.array("rates"));
     for (const Value& entry : *rates) {
@@ -254,6 +266,10 @@ Result<void> read_sync(ObjectReader& reader, TrainingJob& job) {
   PLUTO_ASSIGN(const std::vector<std::string> words, read_words(reader, "allow", {}));
   job.allowed_sync.clear();
   for (const std::string& word : words) {
+    if (word == kLocalSgd) {
+      job.local_allowed = true;
+      continue;
+    }
     PLUTO_ASSIGN_AT(reader.place("allow"), const SyncMethod method, parse_sync_method(word));
     job.allowed_sync.push_back(method);
   }
@@ -330,6 +346,7 @@ Result<TrainingJob> job_from_value(const Value& document, const std::string& sou
                                    double now_utc) {
   PLUTO_ASSIGN(ObjectReader root, ObjectReader::open(document, source));
   TrainingJob job;
+  job.warmup_chosen = job.readers_chosen = true;  // unless the sections say otherwise
   // Without a name the job is called after its file.
   PLUTO_ASSIGN(const std::optional<std::string> name, root.optional_string("name"));
   job.name = name.value_or(std::filesystem::path(source).stem().string());

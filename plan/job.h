@@ -119,14 +119,26 @@ struct ConvergenceChoice {
   bool operator==(const ConvergenceChoice&) const = default;
 };
 
+/// A state of the model: "accuracy" 0.759.
+struct TargetMetric {
+  std::string name;
+  double value = 0;
+  bool operator==(const TargetMetric&) const = default;
+};
+
+/// The word of `sync.allow` that is no method.
+inline constexpr const char* kLocalSgd = "local_sgd";
+
 struct TrainingJob {
   std::string name;
   ModelChoice model;
   DataChoice data;
-  // Target: exactly one is set.
+  // Target: exactly one is set. A metric becomes epochs or samples when its source is looked up
+  // (planner/convergence_table.h), and stays as what they are for.
   std::optional<double> epochs;
   std::optional<std::int64_t> target_samples;
   std::optional<std::int64_t> target_steps;
+  std::optional<TargetMetric> target_metric;
   std::optional<Dollars> budget;
   std::optional<Seconds> deadline;
   double confidence = 0.9;
@@ -146,11 +158,17 @@ struct TrainingJob {
   std::optional<std::int64_t> learning_rate_batch;
   RateRule rate_rule = RateRule::kAuto;
   std::optional<double> lars_exponent;  ///< of RateRule::kLars; looked up with samples_law
+  std::optional<double> band_exponent;  ///< of RateBand (planner/batch_law.h); looked up too
+  bool warmup_chosen = false;           ///< the warm-up follows from a rule: warmup_for()
+  bool readers_chosen = false;          ///< data.readers is at least that, and chosen
   /// Of learning_rate.steps: where rates change, in epochs; learning_rate.boundaries follow from
   /// them once the data set is known. Empty: no such schedule.
   std::vector<double> step_epochs;
   std::vector<SyncMethod> allowed_sync = {SyncMethod::kAllReduce, SyncMethod::kParameterServer,
                                           SyncMethod::kSufficientFactor};
+  /// Whether copies may drift apart for some steps (LocalSteps): nobody knows at what cost in
+  /// samples, so it is asked for. In `sync.allow`: local_sgd.
+  bool local_allowed = false;
   // Where: instance names of the catalog; "local" is this machine.
   std::vector<std::string> instances = {"local"};
   std::optional<int> ranks;      ///< fixed; unset: chosen in [min_ranks, max_ranks]
@@ -167,8 +185,7 @@ struct TrainingJob {
 /// Reads job.yaml (or .json; "-" is standard input); docs/job_format.md lists the keys. Strict:
 /// unknown keys, wrong kinds and impossible values are kInvalidInput with "job.yaml:12: key: ..."
 /// and a help line. A deadline given as an ISO time is measured from `now_utc` (seconds since the
-/// epoch). Relative paths in the job are relative to the folder of the job file. Errors also:
-/// kUnsupported for target.metric.
+/// epoch). Relative paths in the job are relative to the folder of the job file.
 Result<TrainingJob> read_job(const std::string& path, double now_utc);
 /// The same for a parsed document; `source` names it in errors. Relative paths stay as they are.
 Result<TrainingJob> job_from_value(const Value& document, const std::string& source,

@@ -52,12 +52,21 @@ Verdict check_model(const ModelChoice& model) {
 
 Verdict check_target(const TrainingJob& job) {
   const int given = int{job.epochs.has_value()} + int{job.target_samples.has_value()} +
-                    int{job.target_steps.has_value()};
+                    int{job.target_steps.has_value()} + int{job.target_metric.has_value()};
   if (given != 1) {
     return Finding{
         "target",
         given == 0 ? "does not say how long to train" : "says how long to train more than once",
-        "give exactly one of epochs, samples and steps, for example target: {epochs: 3}"};
+        "give exactly one of epochs, samples, steps and metric, for example target: {epochs: 3}"};
+  }
+  if (job.target_metric) {
+    PLUTO_REFUSE(must_be_positive("target.value", job.target_metric->value,
+                                  "for example target: {metric: accuracy, value: 0.759}"));
+    if (job.convergence.source.empty() || job.convergence.source == "fixed") {
+      return Finding{"target.metric", "needs runs that reached it, and the job names none",
+                     "add convergence: {source: resnet} (a task of data/convergence.json), "
+                     "{source: points.csv} (own runs), or give epochs, samples or steps"};
+    }
   }
   if (job.epochs) {
     PLUTO_REFUSE(must_be_positive("target.epochs", *job.epochs, "for example epochs: 3"));
@@ -189,7 +198,7 @@ Verdict check_rate(const TrainingJob& job) {
 
 Verdict check_sync(const TrainingJob& job) {
   constexpr const char* kAll = "allow: [all_reduce, parameter_server, sufficient_factor]";
-  if (job.allowed_sync.empty()) return Finding{"sync.allow", "is empty", kAll};
+  if (job.allowed_sync.empty()) return Finding{"sync.allow", "names no method", kAll};
   std::set<SyncMethod> seen;
   for (std::size_t i = 0; i < job.allowed_sync.size(); ++i) {
     const SyncMethod method = job.allowed_sync[i];

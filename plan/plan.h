@@ -23,6 +23,16 @@ struct Convergence {
   bool operator==(const Convergence&) const = default;
 };
 
+/// What the peak of the learning rate follows from, and where the best one may lie
+/// (planner/batch_law.h).
+struct RateBasis {
+  RateRule rule = RateRule::kLinear;  ///< never kAuto
+  std::int64_t tuned_batch = 1;       ///< the global batch for which the job states tuned_peak
+  double tuned_peak = 0;
+  double low = 0, high = 0;  ///< around the peak of the plan
+  bool operator==(const RateBasis&) const = default;
+};
+
 /// Invariant, checked by validate(): global_batch = layout.data * micro_batch * accumulation.
 struct Plan {
   static constexpr int kSchema = 1;
@@ -52,9 +62,10 @@ struct Plan {
   std::int64_t steps = 1;  ///< optimizer steps of the whole run
   Convergence convergence;
   OptimizerAttrs optimizer = SgdAttrs{};
-  LearningRate learning_rate;       ///< already scaled to global_batch
-  bool fuse = true;                 ///< run the fuse pass
-  std::vector<BucketPlan> buckets;  ///< empty when layout.data == 1
+  LearningRate learning_rate;           ///< already scaled to global_batch
+  std::optional<RateBasis> rate_basis;  ///< unset: nothing is known of it
+  bool fuse = true;                     ///< run the fuse pass
+  std::vector<BucketPlan> buckets;      ///< empty when layout.data == 1
   /// Ranks that hold shards of parameter_server and factor_server buckets: of the layout
   /// (colocated), or above it on nodes of their own.
   std::vector<int> servers;

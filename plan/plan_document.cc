@@ -69,6 +69,16 @@ Value rate_value(const LearningRate& rate) {
   return value;
 }
 
+Value basis_value(const RateBasis& basis) {
+  Value value = Value::object();
+  value.set("rule", to_text(basis.rule))
+      .set("tuned_batch", basis.tuned_batch)
+      .set("tuned_peak", basis.tuned_peak)
+      .set("low", basis.low)
+      .set("high", basis.high);
+  return value;
+}
+
 // Opens the member `key`, lets `read` take what it knows and refuses the rest.
 template <class Read>
 Result<void> read_member(ObjectReader& outer, std::string_view key, Read read) {
@@ -175,6 +185,16 @@ Result<void> read_rate(ObjectReader& reader, LearningRate& rate) {
   return {};
 }
 
+Result<void> read_basis(ObjectReader& reader, RateBasis& basis) {
+  PLUTO_ASSIGN(const std::string rule, reader.string("rule"));
+  PLUTO_ASSIGN_AT(reader.place("rule"), basis.rule, parse_rate_rule(rule));
+  PLUTO_ASSIGN(basis.tuned_batch, reader.integer("tuned_batch"));
+  PLUTO_ASSIGN(basis.tuned_peak, reader.number("tuned_peak"));
+  PLUTO_ASSIGN(basis.low, reader.number("low"));
+  PLUTO_ASSIGN(basis.high, reader.number("high"));
+  return {};
+}
+
 Result<void> check_schema(ObjectReader& root) {
   PLUTO_ASSIGN(const std::int64_t schema, root.integer("schema"));
   if (schema == Plan::kSchema) return {};
@@ -213,6 +233,9 @@ Result<void> read_plan(ObjectReader& root, Plan& plan) {
   }
   PLUTO_TRY(member("optimizer", read_optimizer, plan.optimizer));
   PLUTO_TRY(member("learning_rate", read_rate, plan.learning_rate));
+  if (root.optional("rate_basis") != nullptr) {
+    PLUTO_TRY(member("rate_basis", read_basis, plan.rate_basis.emplace()));
+  }
   PLUTO_ASSIGN(plan.fuse, root.boolean("fuse"));
   PLUTO_TRY(read_synchronization(root, plan));
   PLUTO_ASSIGN(const auto checkpoint_every, root.optional_integer("checkpoint_every"));
@@ -254,8 +277,9 @@ std::string to_json(const Plan& plan) {
     value.set("convergence", convergence_value(plan.convergence));
   }
   value.set("optimizer", optimizer_value(plan.optimizer))
-      .set("learning_rate", rate_value(plan.learning_rate))
-      .set("fuse", plan.fuse);
+      .set("learning_rate", rate_value(plan.learning_rate));
+  if (plan.rate_basis) value.set("rate_basis", basis_value(*plan.rate_basis));
+  value.set("fuse", plan.fuse);
   set_synchronization(value, plan);
   if (plan.checkpoint_every > 0) value.set("checkpoint_every", plan.checkpoint_every);
   if (plan.evaluation != Evaluation{}) {

@@ -63,6 +63,27 @@ RateBand rate_band(double rate, std::int64_t batch, std::int64_t reference, doub
   return {rate / width, rate, rate * width};
 }
 
+RateRule resolved_rule(RateRule rule, const OptimizerAttrs& optimizer, bool law_known) {
+  if (rule != RateRule::kAuto) return rule;
+  if (std::holds_alternative<AdamAttrs>(optimizer)) return RateRule::kSquareRoot;
+  return law_known ? RateRule::kGain : RateRule::kLinear;
+}
+
+std::int64_t warmup_for(RateRule resolved, std::int64_t batch, std::int64_t reference,
+                        double samples, double epoch) {
+  constexpr double kLargeBatch = 8, kShare = 5.0 / 90, kEpochs = 5;
+  constexpr double kLeastShare = 1.0 / 320, kMostShare = 0.2;
+  const double k = static_cast<double>(batch) / static_cast<double>(reference);
+  if (k <= 1) return 0;
+  double warmup = 0;
+  if (resolved == RateRule::kSquareRoot || resolved == RateRule::kLamb) {
+    warmup = samples * std::min(kMostShare, k * kLeastShare);
+  } else if (k >= kLargeBatch) {
+    warmup = std::min(samples * kShare, kEpochs * epoch);
+  }
+  return static_cast<std::int64_t>(std::llround(warmup));
+}
+
 LearningRate scale_learning_rate(const LearningRate& schedule, double factor, double stretch) {
   LearningRate scaled_rate = scaled(schedule, factor);
   const auto stretched = [&](std::int64_t samples) {

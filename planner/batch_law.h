@@ -42,10 +42,24 @@ double rate_factor(const RateScaling& scaling, const OptimizerAttrs& optimizer, 
 struct RateBand {
   double low = 0, rate = 0, high = 0;
 };
-/// Formula: rate (B/B0)^+-x, x = `exponent` (RateConstants::band_exponent). Source: learning rates
+/// Formula: rate (B/B0)^+-x, x = `exponent` (TrainingJob::band_exponent). Source: learning rates
 /// of MLPerf's reference points, whose exponents lie between 0 and 1. Test:
 /// planner/batch_law_test.cc.
 RateBand rate_band(double rate, std::int64_t batch, std::int64_t reference, double exponent);
+
+/// The rule that `rule` comes to: auto is gain for SGD (linear where nothing is known of E) and
+/// square_root for Adam; others are themselves.
+RateRule resolved_rule(RateRule rule, const OptimizerAttrs& optimizer, bool law_known);
+
+/// Warm-up, in samples, of a job that states none and whose rate goes from `reference` to `batch`;
+/// of a run of `samples`, in epochs of `epoch`.
+/// Formula, k = B / B0: 0 for k <= 1. linear, gain, lars: 0 below k = 8, then 5/90 of the run, at
+///   most 5 epochs. square_root, lamb: min(1/5, k / 320) of the run.
+/// Source: Goyal et al. 2017, section 2.2 (5 of 90 epochs, k from 8 up); You et al. 2020, appendix
+///   (BERT: 1/320 of the steps at batch 512, doubling with it to 1/5 at 32,768). Valid for: rates
+///   tuned without warm-up at B0. Ignores: what the model is. Test: planner/batch_law_test.cc.
+std::int64_t warmup_for(RateRule resolved, std::int64_t batch, std::int64_t reference,
+                        double samples, double epoch);
 
 /// The schedule with its rates times `factor`, warm-up and boundaries times `stretch` (E(B) /
 /// E(B0)), so that it keeps its shape.

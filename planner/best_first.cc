@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "planner/closed_form_seed.h"
 #include "planner/market_choice.h"
 #include "planner/ranking.h"
 
@@ -30,6 +31,7 @@ class Search {
 
   Result<SearchResult> run(bool want_front) {
     PLUTO_TRY(bound_all());
+    PLUTO_TRY(begin_at_seed());
     PLUTO_TRY(evaluate(false));
     // Nothing meets the limits: what was cut is where the nearest misses are.
     if (!stopped_ && !any_meets_limits()) PLUTO_TRY(evaluate(true));
@@ -63,6 +65,20 @@ class Search {
     return {};
   }
 
+  /// The cell nearest to the closed form first: a stopped search has something good.
+  Result<void> begin_at_seed() {
+    std::vector<BoundedCell> cells;
+    for (const Item& item : items_) {
+      if (!item.cut) cells.push_back({item.cell, item.bound});
+    }
+    auto seed = closed_form_seed(job_, space_, cells);
+    if (!seed) return {};
+    result_.closed_form = std::move(seed->choice);
+    const auto item = std::ranges::find(items_, seed->cell, &Item::cell);
+    if (stopped_ || stop_()) return {};
+    return price(*item);
+  }
+
   bool any_meets_limits() const { return std::ranges::any_of(found_, &RankedPlan::meets_limits); }
 
   /// Score of the last plan that would still be ranked; nullopt while there is room.
@@ -82,7 +98,7 @@ class Search {
 
   Result<void> evaluate(bool cut) {
     for (auto& item : items_) {
-      if (item.cut != cut) continue;
+      if (item.cut != cut || item.done) continue;
       if (stopped_ || stop_()) {
         stopped_ = true;
         return {};

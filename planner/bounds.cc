@@ -30,9 +30,12 @@ Plan alone(Plan plan, std::int64_t micro_batch, std::int64_t accumulation) {
 }
 
 Result<Bounds> Bounds::make(const ModelGraph& model, const Plan& plan,
-                            const std::vector<SyncMethod>& allowed, const CostSource& costs) {
+                            const std::vector<SyncMethod>& allowed, const CostSource& costs,
+                            bool local_allowed) {
   PLUTO_ASSIGN(auto lowered, lower(model, alone(plan, 1, 1)));
-  return Bounds(model, std::move(lowered), allowed, costs);
+  Bounds bounds(model, std::move(lowered), allowed, costs);
+  bounds.local_allowed_ = local_allowed;
+  return bounds;
 }
 
 Bounds::Bounds(const ModelGraph& model, LoweredPlan alone, const std::vector<SyncMethod>& allowed,
@@ -142,22 +145,45 @@ Seconds Bounds::compute(const Plan& plan) {
   return least * static_cast<double>(plan.accumulation);
 }
 
-Seconds Bounds::step(const Plan& plan) {
+Seconds Bounds::busy(const Plan& plan) {
   const auto& part = parts(plan);
-  const int ranks = plan.layout.ranks();
   const bool shared = servers_allowed_ || on_gpus(plan);
-  Seconds busy = compute(plan) + part.update / (shared ? ranks : 1);
-  if (plan.layout.data > 1) busy = std::max(busy, part.forward + exchange(plan));
+  const Seconds busy = compute(plan) + part.update / (shared ? plan.layout.ranks() : 1);
+  if (plan.layout.data == 1 || (local_allowed_ && on_gpus(plan))) return busy;
+  return std::max(busy, part.forward + exchange(plan));
+}
 
+InputTime Bounds::reading(const Plan& plan) const {
   Bytes sample;
   for (const auto& tensor : alone_.training.graph.tensors()) {
     if (tensor.role == TensorRole::kInput) sample += tensor.type.bytes(1);
   }
-  const auto reading = input_time(plan.data, sample, plan.cluster.instance.node,
-                                  placement_of(plan.cluster, plan.layout.ranks()).per_node, costs_);
-  const Seconds input =
-      reading.per_sample * static_cast<double>(plan.accumulation * plan.micro_batch);
-  return busy + exposed_input(plan.data, input, busy);
+  return input_time(plan.data, sample, plan.cluster.instance.node,
+                    placement_of(plan.cluster, plan.layout.ranks()).per_node, costs_);
+}
+
+Seconds Bounds::step(const Plan& plan) {
+  const Seconds makespan = busy(plan);
+  const auto samples = static_cast<double>(plan.accumulation * plan.micro_batch);
+  return makespan + exposed_input(plan.data, reading(plan).per_sample * samples, makespan);
+}
+
+int Bounds::readers(const Plan& plan) {
+  if (plan.data.queue == 0) return plan.data.readers;
+  const Seconds makespan = busy(plan);
+  const auto samples = static_cast<double>(plan.accumulation * plan.micro_batch);
+  Plan one = plan;
+  Seconds sample = reading(one).per_sample;
+  while (one.data.readers < kMostReaders && sample * samples > makespan) {
+    ++one.data.readers;
+    const Seconds next = reading(one).per_sample;
+    if (!(next < sample)) {
+      --one.data.readers;
+      break;
+    }
+    sample = next;
+  }
+  return one.data.readers;
 }
 
 Result<Bytes> Bounds::memory(const Plan& plan) {

@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "costmodel/cost_source.h"
+#include "costmodel/input_pipeline.h"
 #include "plan/lowering.h"
 #include "plan/plan.h"
 
@@ -19,7 +20,8 @@ class Bounds {
   /// `plan`: of one configuration of the job (its batch sizes and cluster do not matter). Errors:
   /// those of lower().
   static Result<Bounds> make(const ModelGraph& model, const Plan& plan,
-                             const std::vector<SyncMethod>& allowed, const CostSource& costs);
+                             const std::vector<SyncMethod>& allowed, const CostSource& costs,
+                             bool local_allowed = false);
 
   /// Formula: max(accumulation * (forward + backward) + update, forward + exchange, input), where
   ///   forward + backward is the sum of the nodes' costs without those weight gradients that
@@ -28,10 +30,15 @@ class Bounds {
   ///   allowed and on GPUs (ZeRO), and exchange is n min over s of t(s) / s: n the bytes of
   ///   the gradients that have no factors and, on GPUs, are of no such layer (half of them where
   ///   plans may send 16 bits), t(s) what an all_reduce of s bytes takes, or a reduce_scatter and
-  ///   an all_gather where that is less, s = n, n / 8, n / 64.
+  ///   an all_gather where that is less, s = n, n / 8, n / 64; 0 where GPUs may take local steps.
   /// Valid for: collectives whose time a byte does not dip between these sizes. Test:
   /// planner/bounds_test.cc.
   Seconds step(const Plan& plan);
+  /// Readers of a rank: the fewest, from plan.data.readers on, with which reading hides behind the
+  /// bound of the step, or takes as long as the processors or the storage make it; at most
+  /// kMostReaders. Where reading and the step take turns (queue 0) those of the plan.
+  int readers(const Plan& plan);
+  static constexpr int kMostReaders = 64;
   /// Part of step(): forward and backward of all micro-batches.
   Seconds compute(const Plan& plan);
 
@@ -51,12 +58,14 @@ class Bounds {
   Bounds(const ModelGraph& model, LoweredPlan alone, const std::vector<SyncMethod>& allowed,
          const CostSource& costs);
   const Parts& parts(const Plan& plan);
+  Seconds busy(const Plan& plan);  ///< of a step, reading aside
+  InputTime reading(const Plan& plan) const;
   Seconds exchange(const Plan& plan) const;
 
   const ModelGraph& model_;
   LoweredPlan alone_;  // one rank, one micro-batch
   const CostSource& costs_;
-  bool factors_allowed_, servers_allowed_;
+  bool factors_allowed_, servers_allowed_, local_allowed_ = false;
   std::vector<bool> replaceable_;  // by OpId
   std::vector<bool> splittable_;   // by OpId
   Bytes unavoidable_;              // gradients without factors

@@ -36,7 +36,9 @@ Result<ConvergenceFamily> read_family(const Value& value, const std::string& pla
   PLUTO_ASSIGN(family.exponent, positive(reader, "exponent"));
   PLUTO_ASSIGN(family.seed_spread, reader.number("seed_spread"));
   PLUTO_ASSIGN(family.source, reader.string("source"));
-  for (const char* key : {"unit", "task", "optimizer"}) PLUTO_TRY(reader.string(key));
+  PLUTO_ASSIGN(const std::string unit, reader.string("unit"));
+  family.epochs = unit == "epochs";
+  for (const char* key : {"task", "optimizer"}) PLUTO_TRY(reader.string(key));
   PLUTO_TRY(reader.number("rms"));
   for (const char* key : {"critical_batch_low", "critical_batch_high"}) {
     PLUTO_TRY(reader.optional_number(key));
@@ -135,6 +137,60 @@ Result<std::string> family_of(const std::string& model, const ConvergenceTable& 
                   fmt::join(names, ", ")));
 }
 
+/// "resnet accuracy 0.759, bert ..."
+std::string known_targets(const ConvergenceTable& table) {
+  std::vector<std::string> texts;
+  for (const auto& [name, family] : table.families) {
+    if (!family.target) continue;
+    texts.push_back(fmt::format("{} {} {}", name, family.target->name, family.target->value));
+  }
+  return fmt::format("{}", fmt::join(texts, ", "));
+}
+
+Result<void> check_target(const TargetMetric& wanted, const std::string& name,
+                          const ConvergenceTable& table) {
+  const auto& known = table.families.at(name).target;
+  if (known == wanted) return {};
+  const std::string is = known ? fmt::format("is known for {} {}", known->name, known->value)
+                               : std::string("has no metric that is known");
+  return invalid_input(
+      fmt::format("target: {} {}: convergence of {} {}", wanted.name, wanted.value, name, is),
+      fmt::format("known: {}; own runs to another value: convergence: {{source: points.csv}}; or "
+                  "give epochs, samples or steps",
+                  known_targets(table)));
+}
+
+/// The length of training to the metric, at the batch that the job states lengths for.
+Result<void> set_length(TrainingJob& job, bool epochs) {
+  if (!job.target_metric) return {};
+  const SamplesLaw& law = *job.samples_law;
+  const BatchPoint& first = law.points.front();
+  const auto batch = job.learning_rate_batch ? job.learning_rate_batch : job.global_batch;
+  if (!batch) {
+    return invalid_input("target: to which batch the length belongs is not said",
+                         "give learning_rate.at_batch");
+  }
+  const double amount =
+      first.samples *
+      estimate_samples(law, static_cast<double>(*batch), static_cast<double>(first.batch)).ratio;
+  job.epochs.reset();
+  job.target_samples.reset();
+  job.target_steps.reset();
+  if (epochs) {
+    job.epochs = amount;
+  } else {
+    job.target_samples = std::llround(amount);
+  }
+  return {};
+}
+
+/// Whether a file of points counts epochs.
+Result<bool> counts_epochs(const std::string& path) {
+  PLUTO_ASSIGN(const std::string text, read_file(path));
+  PLUTO_ASSIGN(const CsvTable table, CsvTable::parse(text, path));
+  return std::ranges::count(table.columns(), "epochs") > 0;
+}
+
 }  // namespace
 
 Result<ConvergenceTable> load_convergence_table(const std::string& path) {
@@ -173,11 +229,30 @@ Result<ConvergenceTable> load_convergence_table(const std::string& path) {
     PLUTO_ASSIGN(table.band_exponent, positive(section, "band_exponent"));
     return {};
   }));
+  std::map<std::string, TargetMetric> targets;
+  PLUTO_TRY(read_section(reader, "targets", [&](ObjectReader& section) -> Result<void> {
+    PLUTO_ASSIGN(const Value* known, section.object("known"));
+    for (const auto& [name, value] : known->as_object()) {
+      PLUTO_ASSIGN(auto target, ObjectReader::open(value, section.place("known." + name)));
+      PLUTO_ASSIGN(targets[name].name, target.string("metric"));
+      PLUTO_ASSIGN(targets[name].value, positive(target, "value"));
+      PLUTO_TRY(target.finish());
+    }
+    return {};
+  }));
   PLUTO_ASSIGN(const Value* families, reader.object("families"));
   PLUTO_TRY(reader.finish());
   for (const auto& [name, value] : families->as_object()) {
     PLUTO_ASSIGN(table.families[name],
                  read_family(value, fmt::format("{}: families.{}", path, name)));
+  }
+  for (const auto& [name, target] : targets) {
+    const auto family = table.families.find(name);
+    if (family == table.families.end()) {
+      return invalid_input(
+          fmt::format("{}: targets.known.{}: there is no such family", path, name));
+    }
+    family->second.target = target;
   }
   return table;
 }
@@ -256,6 +331,7 @@ SamplesLaw law_of_family(const ConvergenceTable& table, const std::string& name)
 
 Result<void> look_up_convergence(TrainingJob& job, const ConvergenceTable& table) {
   job.lars_exponent = table.lars_exponent;
+  job.band_exponent = table.band_exponent;
   const ConvergenceChoice& choice = job.convergence;
   if (!choice.given()) return {};
   if (choice.noise_scale) {
@@ -280,7 +356,8 @@ Result<void> look_up_convergence(TrainingJob& job, const ConvergenceTable& table
     PLUTO_ASSIGN_AT("convergence.source", auto points, read_convergence_points(choice.source));
     PLUTO_ASSIGN_AT("convergence.source", job.samples_law,
                     law_of_points(std::move(points), table, choice.source));
-    return {};
+    PLUTO_ASSIGN_AT("convergence.source", const bool epochs, counts_epochs(choice.source));
+    return set_length(job, epochs);
   }
   std::string name = choice.source;
   if (name == "auto") {
@@ -295,8 +372,9 @@ Result<void> look_up_convergence(TrainingJob& job, const ConvergenceTable& table
         near ? fmt::format("did you mean \"{}\"?", *near)
              : fmt::format("known: {}; or a file of points, x.csv", fmt::join(names, ", ")));
   }
+  if (job.target_metric) PLUTO_TRY(check_target(*job.target_metric, name, table));
   job.samples_law = law_of_family(table, name);
-  return {};
+  return set_length(job, table.families.at(name).epochs);
 }
 
 }  // namespace pluto

@@ -2,6 +2,7 @@
 // What others measured of samples against batch: data/convergence.json, and files of own points.
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,8 @@ struct ConvergenceFamily {
   std::vector<BatchPoint> points;
   std::vector<std::string> models;  ///< of the zoo, that `source: auto` takes it for
   std::string source;
+  bool epochs = false;                 ///< the points count epochs of its data set, else samples
+  std::optional<TargetMetric> target;  ///< what the points reach; unset: not known
 };
 
 struct ConvergenceTable {
@@ -48,10 +51,13 @@ Result<SamplesLaw> law_of_points(std::vector<BatchPoint> points, const Convergen
                                  std::string source);
 SamplesLaw law_of_family(const ConvergenceTable& table, const std::string& name);
 
-/// Fills job.samples_law and job.lars_exponent; leaves a job alone that says nothing of
-/// convergence. "auto" takes the stated numbers, else the family that names the job's model.
-/// Errors: kInvalidInput for an unknown family, with the nearest; for "auto" and a model of no
-/// family; those of read_convergence_points.
+/// Fills job.samples_law, job.lars_exponent and job.band_exponent; leaves the rest of a job alone
+/// that says nothing of convergence. A target metric becomes the epochs or samples that the points
+/// need at the batch the rate was tuned for (else the fixed one): those of a family for the value
+/// they were trained to, those of a file for whatever its owner trained to. "auto" takes the stated
+/// numbers, else the family that names the job's model. Errors: kInvalidInput for another metric or
+/// value than the family's, with what is known; for an unknown family, with the nearest; for "auto"
+/// and a model of no family; those of read_convergence_points.
 Result<void> look_up_convergence(TrainingJob& job, const ConvergenceTable& table);
 
 }  // namespace pluto

@@ -1,10 +1,15 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 #include <map>
 
+#include "planner/explain_closed_form.h"
+#include "planner/explain_market.h"
+#include "planner/explain_rate.h"
 #include "planner/planner.h"
+#include "planner/probe_advice.h"
 #include "planner/ranking.h"
 #include "planner/weakness.h"
 
@@ -258,6 +263,15 @@ std::vector<std::string> explain(const TrainingJob& job, const SearchResult& res
     explain_misses(job, result, sentences);
   }
   explain_terms(prediction, sentences);
+  if (const auto reason = market_reason(job, chosen); !reason.empty()) {
+    sentences.push_back("market: " + reason);
+  }
+  sentences.push_back(
+      fmt::format("learning rate: {}", fmt::join(rate_sentences(chosen.plan), "; ")));
+  if (const int readers = chosen.plan.data.readers; readers > 1 && job.readers_chosen) {
+    sentences.push_back(
+        fmt::format("input: {} readers on each rank, the fewest that keep up", readers));
+  }
   if (!chosen.plan.buckets.empty()) {
     sentences.push_back("gradients: " + sync_sentence(chosen.plan));
     if (result.baseline && result.baseline->plan.buckets != chosen.plan.buckets) {
@@ -272,7 +286,33 @@ std::vector<std::string> explain(const TrainingJob& job, const SearchResult& res
   if (const auto weakest = weakest_assumption(chosen.plan, prediction); !weakest.empty()) {
     sentences.push_back("weakest assumption: " + weakest);
   }
+  if (const auto advice = probe_advice(job, result); advice && advice->worth) {
+    sentences.push_back(probe_sentence(*advice));
+  }
   explain_rejections(result.rejections, sentences);
+  return sentences;
+}
+
+std::vector<std::string> explain_more(const TrainingJob& job, const SearchResult& result) {
+  std::vector<std::string> sentences;
+  if (result.ranked.empty()) return sentences;
+  const RankedPlan& chosen = result.ranked.front();
+  for (const std::string& text : market_sentences(chosen.plan, chosen.prediction)) {
+    sentences.push_back("market: " + text);
+  }
+  if (result.closed_form) {
+    for (std::string& text : closed_form_sentences(*result.closed_form, chosen)) {
+      sentences.push_back(std::move(text));
+    }
+  } else {
+    sentences.emplace_back("closed form: no number of devices meets the limits in it");
+  }
+  const auto advice = probe_advice(job, result);
+  if (!advice) {
+    sentences.emplace_back("a probe decides nothing: there is no second plan within the limits");
+  } else if (!advice->worth) {
+    sentences.push_back(probe_sentence(*advice));
+  }
   return sentences;
 }
 

@@ -17,6 +17,13 @@ struct CellBound {
   Dollars price;
 };
 
+/// Where a cell is, for estimates that need no plan.
+struct CellPlace {
+  const InstanceType* instance = nullptr;
+  int ranks = 1;
+  std::int64_t batch = 1, steps = 1;
+};
+
 /// The plans of a job, by cells, with their prices. A cell is one (instance, ranks, global batch);
 /// inside one the fastest plan that fits is the best under every objective, for its price per
 /// second and its number of steps are fixed. Implementations: planner/simulated_space.h,
@@ -40,6 +47,14 @@ class PlanSpace {
   virtual Result<std::optional<RankedPlan>> plain(const RankedPlan& chosen) = 0;
   /// Of plans that do not fit, the one that misses by least; nullopt for a space without cells.
   virtual Result<std::optional<RankedPlan>> lightest(const std::function<bool()>& stop) = 0;
+
+  /// Nullopt for a space that does not tell. With gradient_bytes() what seeds a search
+  /// (closed_form_seed.h).
+  virtual std::optional<CellPlace> place(std::size_t cell) const {
+    (void)cell;
+    return std::nullopt;
+  }
+  virtual Bytes gradient_bytes() const { return Bytes(0); }  ///< of the whole model, in f32
 
   /// Of the plans of the same cell that fit and take less than kNegligibleGain more, the one that
   /// leans least on what is known worst; `chosen` itself where the space has no such order.

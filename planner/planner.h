@@ -12,6 +12,7 @@
 #include "plan/catalog.h"
 #include "plan/plan.h"
 #include "plan/transformer_shape.h"
+#include "planner/closed_form_plan.h"
 
 namespace pluto {
 
@@ -33,6 +34,14 @@ struct Rejections {
 /// not meet the limits (see RankedPlan::meets_limits).
 enum class Termination : std::uint8_t { kFeasible, kInfeasible, kLimitReached };
 
+/// What the closed form of a step of a + b B / n would choose (closed_form_plan.h): the search
+/// begins there, and its answer is compared with it.
+struct ClosedFormChoice {
+  std::string instance;
+  ClosedFormJob job;
+  ClosedFormPlan plan;
+};
+
 struct SearchResult {
   Termination termination = Termination::kInfeasible;
   /// Best first, at most ten, of different (instance, ranks, global batch). All meet the limits,
@@ -49,6 +58,8 @@ struct SearchResult {
   /// When asked for: plans that fit and that no other beats in both time and price, whatever the
   /// limits, fastest first.
   std::vector<RankedPlan> front;
+  /// Unset: no number of devices meets the limits in it.
+  std::optional<ClosedFormChoice> closed_form;
   Rejections rejections;
   std::int64_t cells = 0;      ///< (instance, ranks, global batch) that have a plan which may fit
   std::int64_t evaluated = 0;  ///< plans priced
@@ -103,8 +114,11 @@ Result<SearchResult> search(const TrainingJob& job, const ModelGraph& model,
 /// Of a step's time: less than two predictions of one plan differ by when it is profiled again.
 inline constexpr double kNegligibleGain = 0.01;
 
-/// Sentences a person can check: why the first plan, what binds, what the alternatives cost, the
-/// weakest assumption.
+/// Sentences a person can check: why the first plan, what binds, what the alternatives cost, its
+/// market and learning rate, the weakest assumption, and a probe that is worth its price.
 std::vector<std::string> explain(const TrainingJob& job, const SearchResult& result);
+/// What `search --explain` adds: what an interruption costs and when the run moves, how far the
+/// plan is from the closed form, why no probe is advised.
+std::vector<std::string> explain_more(const TrainingJob& job, const SearchResult& result);
 
 }  // namespace pluto

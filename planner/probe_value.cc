@@ -55,15 +55,14 @@ Dollars probe_price(const Plan& plan, Seconds duration) {
   return instance.price * Seconds(std::ceil(billed / step) * step);
 }
 
-std::optional<Probe> recommended_probe(const TrainingJob& job, const RankedPlan& first,
-                                       const RankedPlan& second, Seconds duration) {
+Probe probe_of(const TrainingJob& job, const RankedPlan& first, const RankedPlan& second,
+               Seconds duration) {
   const bool alike = device_of(first) == device_of(second);
   const RankedPlan& unsure =
       step_spread(second.prediction) > step_spread(first.prediction) ? second : first;
   Probe probe{unsure.plan.cluster.instance.name, probe_value(job, first, second),
               probe_price(first.plan, duration)};
   if (!alike) probe.price += probe_price(second.plan, duration);
-  if (!(probe.value > probe.price)) return std::nullopt;
   return probe;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 // Whether measuring before the run is worth what it costs.
 
-#include <optional>
+#include <string>
 
 #include "base/units.h"
 #include "planner/planner.h"
@@ -30,9 +30,9 @@ struct Probe {
   std::string instance;  ///< what to rent: of the two plans the one whose step is less sure
   Dollars value, price;
 };
-/// The probe of the two first plans, when its value exceeds its price (of both devices, when they
-/// differ).
-std::optional<Probe> recommended_probe(const TrainingJob& job, const RankedPlan& first,
-                                       const RankedPlan& second, Seconds duration);
+/// The probe of two plans, whatever it is worth; its price is that of both devices, when they
+/// differ.
+Probe probe_of(const TrainingJob& job, const RankedPlan& first, const RankedPlan& second,
+               Seconds duration);
 
 }  // namespace pluto

@@ -5,12 +5,28 @@
 
 #include "costmodel/simulator.h"
 #include "planner/cut_choice.h"
+#include "planner/local_steps.h"
 #include "planner/market_choice.h"
 #include "planner/ranking.h"
 #include "planner/sync_choice.h"
 #include "planner/variants.h"
 
 namespace pluto {
+
+namespace {
+
+bool on_gpus(const Plan& plan) { return plan.backend == "cuda"; }
+
+/// Whether the job allows how a variant exchanges gradients: ZeRO by sharding, stages by
+/// all_reduce.
+bool may_exchange(const TrainingJob& job, const Plan& plan) {
+  if (plan.layout.data == 1) return true;
+  if (plan.shard > 0) return job.strategy.shard != 0;
+  return plan.layout.pipeline == 1 ||
+         std::ranges::count(job.allowed_sync, SyncMethod::kAllReduce) > 0;
+}
+
+}  // namespace
 
 SimulatedSpace::SimulatedSpace(const TrainingJob& job, const ModelGraph& model,
                                std::int64_t dataset_samples,
@@ -32,7 +48,7 @@ Result<std::unique_ptr<SimulatedSpace>> SimulatedSpace::make(
   if (space->space_.placements.empty()) return space;
   const Plan any = space->plan_of_share(0, space->space_.placements.front().micro_batches.front());
   PLUTO_ASSIGN(space->gradients_, gradient_order(model, any));
-  PLUTO_ASSIGN(auto bounds, Bounds::make(model, any, job.allowed_sync, costs));
+  PLUTO_ASSIGN(auto bounds, Bounds::make(model, any, job.allowed_sync, costs, job.local_allowed));
   space->bounds_.emplace(std::move(bounds));
   return space;
 }
@@ -41,6 +57,10 @@ Plan SimulatedSpace::plan_of_share(std::size_t cell, std::int64_t micro_batch) c
   const Placement& placement = space_.placements[cell];
   return plan_of(job_, model_, dataset_samples_, candidates_[placement.candidate], placement,
                  micro_batch);
+}
+
+void SimulatedSpace::choose_readers(Plan& plan) {
+  if (job_.readers_chosen) plan.data.readers = bounds_->readers(plan);
 }
 
 Result<RankedPlan> SimulatedSpace::predicted(Plan plan) {
@@ -52,6 +72,13 @@ Result<RankedPlan> SimulatedSpace::predicted(Plan plan) {
   PLUTO_ASSIGN(auto predicted, predict(*lowered, plan, costs_, {.timeline = false}));
   return RankedPlan{std::move(plan), std::move(predicted.prediction), false};
 }
+
+std::optional<CellPlace> SimulatedSpace::place(std::size_t cell) const {
+  const Placement& one = space_.placements[cell];
+  return CellPlace{&candidates_[one.candidate].instance, one.ranks, one.global_batch, one.steps};
+}
+
+Bytes SimulatedSpace::gradient_bytes() const { return Bytes(4 * parameter_count(model_.graph)); }
 
 Rejections SimulatedSpace::rejections() const {
   Rejections counted;
@@ -80,6 +107,8 @@ Result<std::optional<CellBound>> SimulatedSpace::bound(std::size_t cell) {
   for (const auto micro_batch : placement.micro_batches) {
     plan.micro_batch = micro_batch;
     plan.accumulation = placement.global_batch / placement.ranks / micro_batch;
+    plan.data.readers = job_.data.readers;
+    choose_readers(plan);
     PLUTO_ASSIGN(const auto memory, bounds_->memory(plan));
     const bool fits = memory + overhead <= plan.cluster.instance.node.device.memory;
     if (!fits) ++out_of_memory_;
@@ -114,7 +143,8 @@ Result<std::optional<RankedPlan>> SimulatedSpace::best(std::size_t cell,
 /// The fastest way to run the share that fits; nullopt when none does.
 Result<std::optional<RankedPlan>> SimulatedSpace::best_of(std::size_t cell, const Share& share,
                                                           const std::function<bool()>& stop) {
-  const Plan plan = plan_of_share(cell, share.micro_batch);
+  Plan plan = plan_of_share(cell, share.micro_batch);
+  choose_readers(plan);
   std::optional<RankedPlan> best;
   if (share.fits) {
     PLUTO_ASSIGN(const Seconds plain, plain_step(plan));
@@ -128,7 +158,25 @@ Result<std::optional<RankedPlan>> SimulatedSpace::best_of(std::size_t cell, cons
     PLUTO_ASSIGN(best, smaller(plan, stop));
   }
   if (!best && job_.targets.empty()) ++out_of_memory_;
+  if (best && job_.local_allowed && on_gpus(plan) && !stop()) {
+    PLUTO_TRY(try_local_steps(*best));
+  }
   return best;
+}
+
+/// Takes the place of `best` where the run is done sooner at the job's confidence: what local steps
+/// cost in samples is not known.
+Result<void> SimulatedSpace::try_local_steps(RankedPlan& best) {
+  auto local = with_local_steps(best.plan, best.prediction, gradients_);
+  if (!local || !carried(*local)) return {};
+  PLUTO_ASSIGN(auto ranked, predicted(std::move(*local)));
+  ++evaluated_;
+  if (!fits_memory(ranked.plan, ranked.prediction)) return {};
+  const auto time = [&](const RankedPlan& one) {
+    return one.prediction.time_to_target.p50 * quantile_factor(job_, one.prediction);
+  };
+  if (time(ranked) < time(best)) best = std::move(ranked);
+  return {};
 }
 
 Result<Seconds> SimulatedSpace::plain_step(const Plan& plan) {
@@ -158,6 +206,7 @@ Result<std::vector<Frame>> SimulatedSpace::quieter_frames(const Plan& plan) cons
   std::vector<Frame> frames{{plan, gradients_}};
   PLUTO_ASSIGN(auto quieter, quieter_plans(plan, model_, factors, costs_));
   for (Plan& one : quieter) {
+    if (!may_exchange(job_, one)) continue;
     PLUTO_ASSIGN(auto gradients, gradients_of(one));
     frames.push_back({std::move(one), std::move(gradients)});
   }
@@ -173,7 +222,7 @@ Result<std::optional<RankedPlan>> SimulatedSpace::chosen(std::vector<Frame> fram
   const Plan& plain = space.frames.front().plan;
   const DType narrow = element_type(plain.precision);
   // Only GPUs are told: the bundled executor sends what it computes in.
-  if (plain.backend == "cuda" && narrow != DType::kF32) space.wires.push_back(narrow);
+  if (on_gpus(plain) && narrow != DType::kF32) space.wires.push_back(narrow);
   if (short_of || !job_.targets.empty()) {
     space.lawful = [this, short_of](const Plan& plan) -> Result<bool> {
       if (!carried(plan)) return false;
@@ -196,6 +245,7 @@ Result<std::optional<RankedPlan>> SimulatedSpace::smaller(const Plan& plan,
   std::vector<Frame> frames;
   std::vector<Plan> staged;
   for (Plan& one : smaller_plans(plan, model_)) {
+    if (!may_exchange(job_, one)) continue;
     if (one.layout.pipeline > 1) {
       staged.push_back(std::move(one));
       continue;

@@ -37,6 +37,8 @@ class SimulatedSpace final : public PlanSpace {
                                          const std::function<bool()>& stop) override;
   Result<std::optional<RankedPlan>> plain(const RankedPlan& chosen) override;
   Result<std::optional<RankedPlan>> lightest(const std::function<bool()>& stop) override;
+  std::optional<CellPlace> place(std::size_t cell) const override;
+  Bytes gradient_bytes() const override;
   std::int64_t evaluated() const override { return evaluated_; }
   Rejections rejections() const override;
 
@@ -50,9 +52,11 @@ class SimulatedSpace final : public PlanSpace {
   SimulatedSpace(const TrainingJob& job, const ModelGraph& model, std::int64_t dataset_samples,
                  const std::vector<Candidate>& candidates, const CostSource& costs);
   Plan plan_of_share(std::size_t cell, std::int64_t micro_batch) const;
+  void choose_readers(Plan& plan);  ///< where the job leaves them
   Result<RankedPlan> predicted(Plan plan);
   Result<std::optional<RankedPlan>> best_of(std::size_t cell, const Share& share,
                                             const std::function<bool()>& stop);
+  Result<void> try_local_steps(RankedPlan& best);
   /// Whether the job's targets can; counts those they cannot.
   bool carried(const Plan& plan);
   /// Of data parallelism with buckets of 25 MiB.

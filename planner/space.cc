@@ -107,11 +107,31 @@ BatchEffect effect_of(const TrainingJob& job, const SamplesLaw& law, std::int64_
       rate_factor({job.rate_rule, estimate.ratio, critical_batch_at(law, std::max(b, b0)),
                    job.lars_exponent.value_or(0)},
                   job.optimizer, batch, reference);
-  // A fixed batch takes the target as stated.
-  if (job.global_batch) return effect;
+  // A fixed batch takes the target as stated; that of a metric is as sure as its points.
+  if (job.global_batch && !job.target_metric) return effect;
+  if (job.target_metric && !law.points.empty()) {
+    const auto of_points = estimate_samples(law, b, static_cast<double>(law.points.front().batch));
+    const bool others = law.kind == LawKind::kFamily;
+    effect.stretch = estimate.ratio;
+    effect.convergence = {of_points.spread, others ? Evidence::kAssumed : of_points.evidence,
+                          law.source};
+    return effect;
+  }
   effect.stretch = estimate.ratio;
   effect.convergence = {estimate.spread, estimate.evidence, law.source};
   return effect;
+}
+
+/// The schedule at a batch, with the warm-up that the rule asks for where the job states none.
+LearningRate rate_at(const TrainingJob& job, const LearningRate& schedule, const RateBasis& basis,
+                     const BatchEffect& effect, std::int64_t batch, double samples,
+                     std::int64_t dataset_samples) {
+  LearningRate rate = scale_learning_rate(schedule, effect.rate_factor, effect.stretch);
+  if (job.warmup_chosen && rate.schedule != ScheduleKind::kStep) {
+    rate.warmup_samples = warmup_for(basis.rule, batch, basis.tuned_batch, samples,
+                                     static_cast<double>(dataset_samples));
+  }
+  return rate;
 }
 
 }  // namespace
@@ -128,15 +148,24 @@ Result<Space> enumerate(const TrainingJob& job, std::int64_t dataset_samples,
                              : static_cast<double>(*job.target_steps) *
                                    static_cast<double>(job.global_batch.value_or(reference));
   SamplesLaw law;
-  if (job.convergence.given() || job.samples_law) {
+  const bool law_known = job.convergence.given() || job.samples_law;
+  if (law_known) {
     PLUTO_ASSIGN(law, law_of(job));
   }
   const LearningRate schedule = schedule_of(job, dataset_samples);
   Space space;
   for (const auto batch : batches) {
     const BatchEffect effect = effect_of(job, law, batch, reference);
-    const auto rate = scale_learning_rate(schedule, effect.rate_factor, effect.stretch);
     const auto steps = steps_for(samples * effect.stretch, batch);
+    RateBasis basis;
+    basis.rule = resolved_rule(job.rate_rule, job.optimizer, law_known);
+    basis.tuned_batch = reference;
+    basis.tuned_peak = schedule.peak;
+    const auto rate =
+        rate_at(job, schedule, basis, effect, batch, samples * effect.stretch, dataset_samples);
+    const RateBand band = rate_band(rate.peak, batch, reference, job.band_exponent.value_or(0));
+    basis.low = band.low;
+    basis.high = band.high;
     for (std::size_t c = 0; c < candidates.size(); ++c) {
       const int limit =
           std::min(candidates[c].max_ranks, job.max_ranks.value_or(candidates[c].max_ranks));
@@ -151,7 +180,7 @@ Result<Space> enumerate(const TrainingJob& job, std::int64_t dataset_samples,
           continue;
         }
         space.placements.push_back(
-            {c, ranks, batch, steps, rate, effect.convergence, std::move(micro)});
+            {c, ranks, batch, steps, rate, basis, effect.convergence, std::move(micro)});
       }
     }
   }
@@ -178,6 +207,7 @@ Plan plan_of(const TrainingJob& job, const ModelGraph& model, std::int64_t datas
   plan.convergence = placement.convergence;
   plan.optimizer = job.optimizer;
   plan.learning_rate = placement.learning_rate;
+  plan.rate_basis = placement.rate_basis;
   plan.precision = job.precision;
   plan.attention = job.attention;
   plan.checkpoint_every = job.checkpoint_every;

@@ -18,6 +18,7 @@ struct Placement {
   std::int64_t global_batch = 1;
   std::int64_t steps = 1;
   LearningRate learning_rate;               ///< scaled to global_batch
+  RateBasis rate_basis;                     ///< what it follows from
   Convergence convergence;                  ///< how sure steps is
   std::vector<std::int64_t> micro_batches;  ///< largest first; each divides global_batch / ranks
 };

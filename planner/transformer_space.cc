@@ -233,6 +233,15 @@ void TransformerSpace::visit_plans(const Cell& cell, const Spread& spread, const
 
 constexpr auto kNoStage = [](int, int) { return false; };
 
+std::optional<CellPlace> TransformerSpace::place(std::size_t index) const {
+  const Cell& cell = cells_[index];
+  const Placement& batch = batches_[cell.batch];
+  return CellPlace{&places_[cell.place].given->candidate.instance, cell.ranks, batch.global_batch,
+                   batch.steps};
+}
+
+Bytes TransformerSpace::gradient_bytes() const { return Bytes(4 * parameter_count(model_.graph)); }
+
 Rejections TransformerSpace::rejections() const {
   Rejections counted;
   counted.memory = out_of_memory_;

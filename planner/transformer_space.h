@@ -50,6 +50,8 @@ class TransformerSpace final : public PlanSpace {
   /// Buckets of 25 MiB on a rank, by all_reduce or sharded: the closed form prices bytes, not
   /// buckets.
   void finish(Plan& plan) const override;
+  std::optional<CellPlace> place(std::size_t cell) const override;
+  Bytes gradient_bytes() const override;
   std::int64_t evaluated() const override { return evaluated_; }
   Rejections rejections() const override;
 

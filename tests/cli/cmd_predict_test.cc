@@ -102,7 +102,7 @@ TEST_F(PredictTest, SpotNodesCostLessAndAreTakenBack) {
   EXPECT_GT(at(at(spot, "plan"), "checkpoint_every").as_integer(), 0);
   EXPECT_LT(price(spot), price(stays));
   const testing::CommandResult said = run({"predict", "lenet.yaml", "--set", "spot=only"});
-  for (const char* what : {"aws:p3.2xlarge spot", "interruptions", "start_up", "to the target",
+  for (const char* what : {"aws:p3.2xlarge x 1  spot", "interruptions", "start_up", "to the target",
                            "a node is taken back every", "on spot cost"}) {
     EXPECT_THAT(said.out, HasSubstr(what));
   }

@@ -118,7 +118,7 @@ std::vector<BadInput> table() {
        job_with("target", "target: {metric: top1}"),
        search,
        2,
-       {"metric"}},
+       {"target.value"}},
       {"MoreRanksThanCores",
        "job.yaml",
        job_with("cluster", "cluster: {instances: [local], ranks: 4096}"),

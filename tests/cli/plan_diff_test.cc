@@ -114,6 +114,8 @@ TEST(PlanDiffTest, EveryFieldCounts) {
       [](Plan& p) { p.accumulation = 1; },
       [](Plan& p) { p.steps = 1; },
       [](Plan& p) { p.convergence.spread = 0.5; },
+      [](Plan& p) { p.rate_basis->high = 0.7; },
+      [](Plan& p) { p.rate_basis.reset(); },
       [](Plan& p) { p.fuse = false; },
       [](Plan& p) { p.servers = {1}; },
       [](Plan& p) { p.server_nodes = 1; },

@@ -12,5 +12,12 @@ TEST(WindowTest, AFileIsOfUsualWidth) {
   EXPECT_EQ(width, kPipedWidth);
 }
 
+TEST(WindowTest, TablesInAFileAreAsWideAsTheyAre) {
+  ::testing::internal::CaptureStdout();
+  const int width = table_width();
+  ::testing::internal::GetCapturedStdout();
+  EXPECT_EQ(width, 0);
+}
+
 }  // namespace
 }  // namespace pluto

@@ -359,12 +359,35 @@ TEST(JobTest, SectionsThatContradictThemselvesAreRefused) {
   }
 }
 
-TEST(JobTest, MetricTargetIsUnsupportedAndSaysWhatToGive) {
-  const auto job = read("model: {name: lenet}\ntarget: {metric: 0.9}\n");
-  ASSERT_FALSE(job.ok());
-  EXPECT_EQ(job.error().code, ErrorCode::kUnsupported);
-  EXPECT_THAT(job.error().message, StartsWith("job.yaml:2: target.metric: "));
-  EXPECT_THAT(job.error().help, HasSubstr("epochs, samples or steps"));
+TEST(JobTest, AMetricNeedsAValueAndRunsThatReachedIt) {
+  const std::string lenet =
+      "model: {name: lenet}\nbatch: {global: 64}\ndata: {source: fashion-mnist}\n";
+  const auto half = read(lenet + "target: {metric: accuracy}\n");
+  ASSERT_FALSE(half.ok());
+  EXPECT_THAT(half.error().message, StartsWith("job.yaml:4: target.value: is missing"));
+  const auto alone = read(lenet + "target: {metric: accuracy, value: 0.9}\n");
+  ASSERT_FALSE(alone.ok());
+  EXPECT_THAT(alone.error().message, HasSubstr("target.metric: needs runs that reached it"));
+  EXPECT_THAT(alone.error().help, HasSubstr("epochs, samples or steps"));
+  const auto job =
+      read(lenet + "target: {metric: accuracy, value: 0.9}\nconvergence: {source: p.csv}\n");
+  ASSERT_TRUE(job.ok()) << job.error().message;
+  EXPECT_EQ(job->target_metric, (TargetMetric{"accuracy", 0.9}));
+  EXPECT_FALSE(job->epochs.has_value());
+}
+
+TEST(JobTest, ReadersAndWarmUpAreChosenUnlessStated) {
+  const std::string start = "model: {name: lenet}\nbatch: {global: 64}\ntarget: {epochs: 1}\n";
+  const auto none = read(start + "data: {source: fashion-mnist}\n");
+  EXPECT_TRUE(none->readers_chosen && none->warmup_chosen);
+  const auto stated = read(start +
+                           "data: {source: fashion-mnist, readers: 1}\n"
+                           "learning_rate: {warmup_samples: 0}\n");
+  EXPECT_FALSE(stated->readers_chosen || stated->warmup_chosen);
+  const auto chosen = read(start +
+                           "data: {source: fashion-mnist, readers: auto}\n"
+                           "learning_rate: {warmup_samples: auto}\n");
+  EXPECT_TRUE(chosen->readers_chosen && chosen->warmup_chosen);
 }
 
 TEST(JobTest, ReadsFilesAndTakesTheirNameAndFolder) {

@@ -97,6 +97,29 @@ TEST(LearningRateScale, KeepsTheShapeOfTheSchedule) {
   EXPECT_EQ(scaled.schedule, ScheduleKind::kStep);
 }
 
+TEST(RateRule, AutoIsWhatTheOptimizerAsksFor) {
+  EXPECT_EQ(resolved_rule(RateRule::kAuto, SgdAttrs{}, false), RateRule::kLinear);
+  EXPECT_EQ(resolved_rule(RateRule::kAuto, SgdAttrs{}, true), RateRule::kGain);
+  EXPECT_EQ(resolved_rule(RateRule::kAuto, AdamAttrs{}, true), RateRule::kSquareRoot);
+  EXPECT_EQ(resolved_rule(RateRule::kLars, AdamAttrs{}, true), RateRule::kLars);
+}
+
+TEST(WarmUp, IsThatOfThePublishedLargeBatchRuns) {
+  constexpr double kEpoch = 1'281'167;
+  // Goyal et al. 2017: 90 epochs at 8,192 from 256, five of warm-up.
+  EXPECT_NEAR(warmup_for(RateRule::kLinear, 8192, 256, 90 * kEpoch, kEpoch), 5 * kEpoch, 1);
+  EXPECT_NEAR(warmup_for(RateRule::kGain, 8192, 256, 900 * kEpoch, kEpoch), 5 * kEpoch, 1);
+  EXPECT_EQ(warmup_for(RateRule::kLinear, 1024, 256, 90 * kEpoch, kEpoch), 0) << "four times only";
+  // You et al. 2020: BERT at 4,096 from 512: 1/40 of the run; at 32,768 a fifth.
+  EXPECT_EQ(warmup_for(RateRule::kLamb, 4096, 512, 4e6, 1e6), 100'000);
+  EXPECT_EQ(warmup_for(RateRule::kSquareRoot, 32768, 512, 4e6, 1e6), 800'000);
+  EXPECT_EQ(warmup_for(RateRule::kLamb, 1 << 20, 512, 4e6, 1e6), 800'000) << "no more than that";
+  for (const RateRule rule : {RateRule::kLinear, RateRule::kLamb}) {
+    EXPECT_EQ(warmup_for(rule, 256, 256, 1e6, 1e4), 0);
+    EXPECT_EQ(warmup_for(rule, 64, 256, 1e6, 1e4), 0);
+  }
+}
+
 TEST(Schedule, StepsInEpochsAreReproducedExactly) {
   // 0.1;5;3.2;30;0.32;60;0.032;80;0.0032
   TrainingJob job;

@@ -15,6 +15,7 @@ using testing::perceptron;
 using testing::random_costs;
 using testing::small_convnet;
 using testing::small_job;
+using testing::TableCosts;
 
 const std::vector<SyncMethod> kAll{SyncMethod::kAllReduce, SyncMethod::kParameterServer,
                                    SyncMethod::kSufficientFactor};
@@ -53,6 +54,33 @@ TEST(Bounds, NoChoiceOfMethodsBeatsThem) {
       }
     }
   }
+}
+
+TEST(Bounds, TheFewestReadersThatKeepUp) {
+  const auto model = perceptron({12, 16, 8, 4});
+  TableCosts costs;
+  costs.op_seconds = [](const OpSignature& op) { return 1e-5 + op_work(op).flops.value() / 1e9; };
+  costs.input_seconds = 1e-4;
+  auto place = candidate("a", 1, 1);
+  const auto job = small_job(32);
+  const auto space = enumerate(job, 10'000, {place});
+  Plan plan = plan_of(job, model, 10'000, place, space->placements.front(), 32);
+  auto bounds = Bounds::make(model, plan, kAll, costs);
+  ASSERT_TRUE(bounds.ok());
+  const int readers = bounds->readers(plan);
+  ASSERT_GT(readers, 1);
+  ASSERT_LT(readers, Bounds::kMostReaders);
+  plan.data.readers = Bounds::kMostReaders;
+  const Seconds hidden = bounds->step(plan);
+  plan.data.readers = readers;
+  EXPECT_EQ(bounds->step(plan), hidden) << "reading is off the critical path";
+  plan.data.readers = readers - 1;
+  EXPECT_GT(bounds->step(plan), hidden) << "and with one reader fewer it is not";
+  plan.data.readers = 1;
+  plan.cluster.instance.node.cores = 2;
+  EXPECT_EQ(bounds->readers(plan), 2) << "more than processors do not help";
+  plan.data.queue = 0;
+  EXPECT_EQ(bounds->readers(plan), 1) << "reading and the step take turns";
 }
 
 TEST(Bounds, AreTightOnOneRank) {

@@ -201,6 +201,63 @@ void expect_reference_point(const std::string& family, std::int64_t batch, RateR
   EXPECT_GE(placed->learning_rate.warmup_samples, 100'000);
 }
 
+TEST(TargetMetrics, AFamilyGivesTheLengthOfTheValueItWasTrainedTo) {
+  TrainingJob job = job_with({.source = "resnet"});
+  job.epochs.reset();
+  job.target_metric = TargetMetric{"accuracy", 0.759};
+  job.learning_rate_batch = 3264;
+  ASSERT_TRUE(look_up_convergence(job, table()).ok());
+  EXPECT_NEAR(*job.epochs, 35.1538, 1e-9) << "the reference point";
+  job.learning_rate_batch = 256;
+  ASSERT_TRUE(look_up_convergence(job, table()).ok());
+  EXPECT_LT(*job.epochs, 35.0) << "smaller batches need fewer";
+  EXPECT_GT(*job.epochs, 30.0);
+
+  TrainingJob bert = job_with({.source = "bert"});
+  bert.epochs.reset();
+  bert.target_metric = TargetMetric{"accuracy", 0.72};
+  bert.max_global_batch.reset();
+  bert.global_batch = 4096;
+  bert.learning_rate_batch.reset();
+  ASSERT_TRUE(look_up_convergence(bert, table()).ok());
+  EXPECT_FALSE(bert.epochs.has_value());
+  EXPECT_EQ(*bert.target_samples, 2'843'990);
+  const auto space = enumerate(bert, 10'000, {testing::candidate("a", 1, 1)});
+  ASSERT_TRUE(space.ok()) << space.error().message;
+  const Placement& placed = space->placements.front();
+  EXPECT_EQ(placed.steps, 695);
+  EXPECT_GT(placed.convergence.spread, 0.03) << "as sure as its points, though the batch is fixed";
+  EXPECT_EQ(placed.convergence.source, "MLPerf bert");
+}
+
+TEST(TargetMetrics, AnotherValueNamesWhatIsKnown) {
+  TrainingJob job = job_with({.source = "resnet"});
+  job.target_metric = TargetMetric{"accuracy", 0.77};
+  const auto refused = look_up_convergence(job, table());
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(
+      refused.error().message,
+      HasSubstr("target: accuracy 0.77: convergence of resnet is known for accuracy 0.759"));
+  EXPECT_THAT(refused.error().help, HasSubstr("points.csv"));
+  EXPECT_THAT(refused.error().help, HasSubstr("bert accuracy 0.72"));
+  job.convergence.source = "maskrcnn";
+  EXPECT_THAT(look_up_convergence(job, table()).error().message,
+              HasSubstr("has no metric that is known"));
+}
+
+TEST(TargetMetrics, OwnRunsAreForTheValueTheirOwnerTrainedTo) {
+  const testing::TemporaryFolder folder;
+  const std::string path = folder.path() + "/points.csv";
+  ASSERT_TRUE(write_file(path, "batch,epochs\n128,10\n512,12\n2048,18\n").ok());
+  TrainingJob job = job_with({.source = path});
+  job.epochs.reset();
+  job.target_metric = TargetMetric{"perplexity", 21};
+  job.learning_rate_batch = 512;
+  const auto looked_up = look_up_convergence(job, table());
+  ASSERT_TRUE(looked_up.ok()) << looked_up.error().message;
+  EXPECT_NEAR(*job.epochs, 12, 1e-9);
+}
+
 // Learning rates of data/convergence.json (MLPerf reference points).
 TEST(ReferencePoints, ResNet50At8192LiesInTheBand) {
   expect_reference_point("resnet", 8192, RateRule::kLars,

@@ -60,16 +60,14 @@ TEST(ProbeValueTest, TimeIsWorthThePriceOfItsNodes) {
   EXPECT_NEAR(probe_value(job, a, b).value(), by_price, 1e-9 * by_price);
 }
 
-TEST(ProbeValueTest, IsRecommendedOnlyWhenItsValueExceedsItsPrice) {
+TEST(ProbeValueTest, AProbeIsOfTheLessSurePlanAndPaysForBothDevices) {
   const TrainingJob job;
   const auto a = priced(100, 0.3, "a"), b = priced(101, 0.35, "b");
-  const auto probe = recommended_probe(job, a, b, Seconds(600));
-  ASSERT_TRUE(probe.has_value());
-  EXPECT_EQ(probe->instance, "test:b") << "the one that is less sure";
-  EXPECT_NEAR(probe->price.value(), 2 * 3 / 6.0, 1e-12) << "ten minutes of both";
-  EXPECT_GT(probe->value, probe->price);
-  EXPECT_FALSE(recommended_probe(job, a, b, Seconds(100 * 3600)).has_value());
-  EXPECT_FALSE(recommended_probe(job, priced(1, 0.3, "a"), priced(1.01, 0.3, "b"), Seconds(600)));
+  const Probe probe = probe_of(job, a, b, Seconds(600));
+  EXPECT_EQ(probe.instance, "test:b") << "the one that is less sure";
+  EXPECT_NEAR(probe.price.value(), 2 * 3 / 6.0, 1e-12) << "ten minutes of both";
+  EXPECT_EQ(probe.value, probe_value(job, a, b));
+  EXPECT_NEAR(probe_of(job, a, a, Seconds(600)).price.value(), 3 / 6.0, 1e-12) << "one device";
 }
 
 TEST(ProbeValueTest, ARentedProbeStartsAndIsRounded) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <set>
 
 #include "tests/support/planner_cases.h"
@@ -59,6 +60,29 @@ TEST(Space, AFixedBatchTakesTheTargetAsStatedAndScalesTheRate) {
               1e-12);
   job.learning_rate_batch.reset();
   EXPECT_EQ(enumerate(job, 10'000, {candidate("a", 1, 1)})->placements[0].learning_rate.peak, 0.1);
+}
+
+TEST(Space, APlanSaysWhatItsRateFollowsFrom) {
+  auto job = small_job(1024);
+  job.learning_rate.peak = 0.1;
+  job.learning_rate_batch = 64;
+  job.band_exponent = 0.3;
+  const auto placed = [&] {
+    return enumerate(job, 10'000, {candidate("a", 1, 1)})->placements.front();
+  };
+  const RateBasis basis = placed().rate_basis;
+  EXPECT_EQ(basis.rule, RateRule::kLinear);
+  EXPECT_EQ(basis.tuned_batch, 64);
+  EXPECT_EQ(basis.tuned_peak, 0.1);
+  EXPECT_NEAR(basis.low, 1.6 * std::pow(16, -0.3), 1e-12);
+  EXPECT_NEAR(basis.high, 1.6 * std::pow(16, 0.3), 1e-12);
+  EXPECT_EQ(placed().learning_rate.warmup_samples, 0) << "the job states none, and asks for none";
+  job.warmup_chosen = true;
+  EXPECT_EQ(placed().learning_rate.warmup_samples, 1111) << "5/90 of two epochs";
+  job.learning_rate.schedule = ScheduleKind::kStep;
+  job.learning_rate.rates = {0.1, 0.01};
+  job.learning_rate.boundaries = {10'000};
+  EXPECT_EQ(placed().learning_rate.warmup_samples, 0) << "such a schedule is its owner's";
 }
 
 TEST(Space, AChosenBatchIsAPowerOfTwoAndNeedsMoreSamplesTheLargerItIs) {

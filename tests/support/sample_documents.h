@@ -49,6 +49,7 @@ inline Plan sample_plan() {
   plan.steps = 703;
   plan.optimizer = SgdAttrs{0.9, 0.0005, true};
   plan.learning_rate = {0.1, ScheduleKind::kStep, 6000, {0.1, 0.01, 0.001}, {60000, 120000}};
+  plan.rate_basis = RateBasis{RateRule::kGain, 64, 0.03, 0.08, 0.125};
   plan.buckets = {{SyncMethod::kAllReduce, {"fc2.bias", "fc2.weight"}},
                   {SyncMethod::kSufficientFactor, {"fc1.weight"}},
                   {SyncMethod::kParameterServer, {"conv1.weight"}}};
