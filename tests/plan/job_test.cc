@@ -160,6 +160,19 @@ struct Malformed {
 };
 
 // Each is appended to kShort and so begins in line 5, or replaces it.
+TEST(JobTest, LocalStepsAreAllowedByNameOnly) {
+  const auto allowed = [](const std::string& list) {
+    const auto job = read(
+        "name: a\nmodel: {name: lenet}\ndata: {source: fashion-mnist}\ntarget: {epochs: 1}\n"
+        "sync: {allow: [" +
+        list + "]}\n");
+    EXPECT_TRUE(job.ok()) << job.error().message;
+    return job->local_allowed;
+  };
+  EXPECT_FALSE(allowed("all_reduce"));
+  EXPECT_TRUE(allowed("all_reduce, local_sgd"));
+}
+
 TEST(JobTest, ImpossibleValuesSayWhereWhatAndTheFix) {
   const Malformed cases[] = {
       {"budget: 0", "job.yaml:5: budget: must be above zero, is 0", "budget: 120"},
@@ -217,7 +230,8 @@ TEST(JobTest, ImpossibleValuesSayWhereWhatAndTheFix) {
        "job.yaml:5: learning_rate.rates: expected a list of numbers", ""},
       {"learning_rate: {at_batch: 0}", "job.yaml:5: learning_rate.at_batch: must be at least 1",
        "256"},
-      {"sync: {allow: []}", "job.yaml:5: sync.allow: is empty", "all_reduce"},
+      {"sync: {allow: []}", "job.yaml:5: sync.allow: names no method", "all_reduce"},
+      {"sync: {allow: [local_sgd]}", "job.yaml:5: sync.allow: names no method", "all_reduce"},
       {"sync: {allow: [all_reduc]}", "job.yaml:5: sync.allow: ", "all_reduce"},
       {"sync: {allow: [none]}", "job.yaml:5: sync.allow[0]: \"none\" synchronises nothing",
        "all_reduce"},

@@ -58,6 +58,7 @@ TEST_F(LocalStepsTest, AreChosenOnSlowLinksAndOnlyWhenAllowed) {
 }
 
 TEST_F(LocalStepsTest, HideEnoughAfterASynchronousBeginning) {
+  exchange = 0.01;
   job.local_allowed = true;
   job.learning_rate.warmup_samples = 5000;
   const Plan plan = best().plan;
