@@ -162,10 +162,7 @@ struct Malformed {
 // Each is appended to kShort and so begins in line 5, or replaces it.
 TEST(JobTest, LocalStepsAreAllowedByNameOnly) {
   const auto allowed = [](const std::string& list) {
-    const auto job = read(
-        "name: a\nmodel: {name: lenet}\ndata: {source: fashion-mnist}\ntarget: {epochs: 1}\n"
-        "sync: {allow: [" +
-        list + "]}\n");
+    const auto job = read(std::string(kShort) + "sync: {allow: [" + list + "]}\n");
     EXPECT_TRUE(job.ok()) << job.error().message;
     return job->local_allowed;
   };
