@@ -129,7 +129,7 @@ Result<std::optional<RankedPlan>> SimulatedSpace::best(std::size_t cell,
   std::optional<RankedPlan> best;
   for (const Share& share : shares_[cell]) {
     if (best && stop()) break;
-    const double gain = share.fits ? 0 : kNegligibleGain;  // of sharing and computing again
+    const double gain = share.fits ? 0 : kWorthLessMemory;
     if (best && best->prediction.step_time.p50 <= share.step * (1 + gain)) continue;
     PLUTO_ASSIGN(auto found, best_of(cell, share, stop));
     if (!found) continue;

@@ -16,11 +16,16 @@
 
 namespace pluto {
 
+/// To need less memory costs work or exchanges: a micro-batch that does not fit as it is gets its
+/// chance where its bound is lower by more than this share than the best that was found.
+inline constexpr double kWorthLessMemory = 0.1;
+
 /// Cells are the placements of enumerate() (space.h). In a cell each micro-batch whose bound
 /// (bounds.h) leaves it a chance gets its sync methods, bucket size and wire by choose_sync()
 /// (sync_choice.h), and on GPUs together with them other ways to exchange less, where plain data
 /// parallelism is not within kNegligibleGain of the bound, and ways to need less memory, where it
-/// does not fit (variants.h). Exact as long as choose_sync() is, to kNegligibleGain; pipelines have
+/// does not fit and could gain kWorthLessMemory (variants.h). Exact as long as choose_sync() is, to
+/// kNegligibleGain, and to kWorthLessMemory for what fits in less memory only; pipelines have
 /// buckets of 25 MiB.
 class SimulatedSpace final : public PlanSpace {
  public:

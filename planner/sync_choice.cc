@@ -4,6 +4,7 @@
 #include <compare>
 #include <limits>
 #include <map>
+#include <numeric>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -146,13 +147,38 @@ Result<void> enumerate_all(Alternatives& alternatives, const std::function<bool(
   }
 }
 
+/// The size of buckets from where it is to larger and to smaller ones, until they get slower.
+Result<void> walk_sizes(Alternatives& alternatives, Found& best,
+                        const std::function<bool()>& stop) {
+  std::vector<std::size_t> rising(alternatives.ways().back());
+  std::iota(rising.begin(), rising.end(), std::size_t{0});
+  std::ranges::sort(rising, {}, [](std::size_t way) { return kBucketSizes[way]; });
+  const auto begin = std::ranges::find(rising, best.choice.back()) - rising.begin();
+  for (const int direction : {1, -1}) {
+    Seconds last = best.step;
+    for (auto at = begin + direction; at >= 0 && at < std::ssize(rising); at += direction) {
+      if (stop()) return {};
+      Choice changed = best.choice;
+      changed.back() = rising[static_cast<std::size_t>(at)];
+      PLUTO_ASSIGN(const auto step, alternatives.cost(changed));
+      if (step < best.step * kBetter) best = {std::move(changed), step};
+      if (step * kBetter > last) break;
+      last = step;
+    }
+  }
+  return {};
+}
+
 /// One change at a time, each kept when it helps, until none does.
 Result<Found> descend(Alternatives& alternatives, Found best, const std::function<bool()>& stop) {
   const auto& ways = alternatives.ways();
   for (std::size_t settled = 0, d = 0; settled < ways.size();
        ++settled, d = (d + 1) % ways.size()) {
     const Seconds before = best.step;
-    for (std::size_t way = 0; way < ways[d]; ++way) {
+    if (d + 1 == ways.size()) {
+      PLUTO_TRY(walk_sizes(alternatives, best, stop));
+    }
+    for (std::size_t way = 0; d + 1 < ways.size() && way < ways[d]; ++way) {
       if (stop()) return best;
       Choice changed = best.choice;
       changed[d] = way;

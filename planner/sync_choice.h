@@ -66,7 +66,8 @@ struct CostedPlan {
 /// wire. Frames with ZeRO stages scatter all gradients; parameters that a frame shares out have no
 /// method. Returns the plans costed, fastest first, equal ones in the order they were tried; the
 /// first is the choice. Exact (all combinations) when that is at most kExactWork task simulations;
-/// else from plain data parallelism one change at a time until none helps, and with
+/// else from plain data parallelism one change at a time until none helps (sizes
+/// from where they are until they get slower), and with
 /// more than kExactGroups groups from there anneal() (planner/annealing.h) over at most
 /// kAnnealedChoices more, of as many task simulations as the exact choice may take; not where what
 /// was found takes less than kNegligibleGain more than `floor`. `lowered`: of the job of the plans.
@@ -77,7 +78,7 @@ Result<std::vector<CostedPlan>> choose_sync(LoweredPlans& lowered, const SyncSpa
                                             const CostSource& costs, Seconds floor,
                                             const std::function<bool()>& stop,
                                             std::int64_t& evaluated);
-inline constexpr std::int64_t kExactWork = 100'000;
+inline constexpr std::int64_t kExactWork = 20'000;
 inline constexpr std::size_t kExactGroups = 6;
 inline constexpr std::int64_t kAnnealedChoices = 200;
 
