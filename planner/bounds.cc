@@ -191,7 +191,13 @@ Result<Bytes> Bounds::memory(const Plan& plan) {
   const auto micro_batches = std::min<std::int64_t>(plan.accumulation, 3);
   const auto [found, is_new] = memory_.try_emplace(std::pair(plan.micro_batch, micro_batches));
   if (!is_new) return found->second;
-  PLUTO_ASSIGN(const auto lowered, lower(model_, alone(plan, plan.micro_batch, micro_batches)));
+  const Plan one = alone(plan, plan.micro_batch, micro_batches);
+  auto training = trainings_.find(micro_batches);
+  if (training == trainings_.end()) {
+    PLUTO_ASSIGN(auto made, unsynchronized(model_, one));
+    training = trainings_.emplace(micro_batches, std::move(made)).first;
+  }
+  PLUTO_ASSIGN(const auto lowered, lower(training->second, one));
   const auto memory = plan_memory(lowered.training, lowered.program, {});
   const auto& parts = memory.breakdown;
   found->second = parts.total() - parts.activations + memory.peak_live;

@@ -71,7 +71,8 @@ class Bounds {
   Bytes unavoidable_;              // gradients without factors
   Bytes split_gradients_;          // of them those of large linear layers, not in the above
   std::map<std::tuple<std::string, int, std::int64_t>, Parts>
-      parts_;  // device, busy ranks, micro-batch
+      parts_;                                        // device, busy ranks, micro-batch
+  std::map<std::int64_t, TrainingGraph> trainings_;  // of one rank, by micro-batches
   std::map<std::pair<std::int64_t, std::int64_t>, Bytes>
       memory_;  // micro-batch, micro-batches (1, 2 or 3 and more)
 };

@@ -1,6 +1,7 @@
 #include "planner/simulated_space.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "costmodel/simulator.h"
@@ -96,12 +97,7 @@ bool SimulatedSpace::carried(const Plan& plan) {
 
 Result<std::optional<CellBound>> SimulatedSpace::bound(std::size_t cell) {
   const Bytes overhead = costs_.process_overhead().value_or(Bytes(0));
-  std::optional<CellBound> least;
   auto& shares = shares_[cell];
-  const auto lower_to = [&](const Plan& plan, Seconds step) {
-    const CellBound run = least_run(job_, plan, step, bounds_->compute(plan));
-    if (!least || run.time < least->time) least = run;
-  };
   const Placement& placement = space_.placements[cell];
   Plan plan = plan_of_share(cell, placement.micro_batches.front());
   for (const auto micro_batch : placement.micro_batches) {
@@ -113,15 +109,25 @@ Result<std::optional<CellBound>> SimulatedSpace::bound(std::size_t cell) {
     const bool fits = memory + overhead <= plan.cluster.instance.node.device.memory;
     if (!fits) ++out_of_memory_;
     if (!fits && smaller_plans(plan, model_).empty()) continue;
-    // Stages exchange less.
-    const Share share{micro_batch, fits ? bounds_->step(plan) : bounds_->compute(plan), fits};
-    shares.push_back(share);
-    lower_to(plan, share.step);
+    shares.push_back({micro_batch, bounds_->step(plan), fits, false});
+  }
+  if (shares.empty()) return std::optional<CellBound>();
+  const bool none_fits = std::ranges::none_of(shares, &Share::fits);
+  const Seconds infinite(std::numeric_limits<double>::infinity());
+  Seconds step = infinite, compute = infinite;
+  for (Share& share : shares) {
+    plan.micro_batch = share.micro_batch;
+    plan.accumulation = placement.global_batch / placement.ranks / share.micro_batch;
+    // Stages, which are tried where nothing fits, exchange less.
+    share.stages = none_fits;
+    if (none_fits) share.step = bounds_->compute(plan);
+    step = std::min(step, share.step);
+    compute = std::min(compute, bounds_->compute(plan));
   }
   // What fits as it is comes first.
   std::ranges::stable_sort(shares, {},
                            [](const Share& share) { return std::pair(!share.fits, share.step); });
-  return least;
+  return std::optional(least_run(job_, plan, step, compute));
 }
 
 Result<std::optional<RankedPlan>> SimulatedSpace::best(std::size_t cell,
@@ -155,7 +161,7 @@ Result<std::optional<RankedPlan>> SimulatedSpace::best_of(std::size_t cell, cons
     PLUTO_ASSIGN(best, chosen(std::move(frames), false, share.step, stop));
   }
   if (!best) {
-    PLUTO_ASSIGN(best, smaller(plan, stop));
+    PLUTO_ASSIGN(best, smaller(plan, share.stages, stop));
   }
   if (!best && job_.targets.empty()) ++out_of_memory_;
   if (best && job_.local_allowed && on_gpus(plan) && !stop()) {
@@ -240,14 +246,14 @@ Result<std::optional<RankedPlan>> SimulatedSpace::chosen(std::vector<Frame> fram
 }
 
 /// The fastest of what needs less memory that fits; in stages with buckets as usual.
-Result<std::optional<RankedPlan>> SimulatedSpace::smaller(const Plan& plan,
+Result<std::optional<RankedPlan>> SimulatedSpace::smaller(const Plan& plan, bool stages,
                                                           const std::function<bool()>& stop) {
   std::vector<Frame> frames;
   std::vector<Plan> staged;
   for (Plan& one : smaller_plans(plan, model_)) {
     if (!may_exchange(job_, one)) continue;
     if (one.layout.pipeline > 1) {
-      staged.push_back(std::move(one));
+      if (stages) staged.push_back(std::move(one));
       continue;
     }
     PLUTO_ASSIGN(auto gradients, gradients_of(one));

@@ -51,8 +51,9 @@ class SimulatedSpace final : public PlanSpace {
   /// A micro-batch of a cell that some plan may fit with.
   struct Share {
     std::int64_t micro_batch = 1;
-    Seconds step;      ///< no plan is faster
-    bool fits = true;  ///< with nothing sharded and nothing recomputed
+    Seconds step;         ///< no plan is faster
+    bool fits = true;     ///< with nothing sharded and nothing recomputed
+    bool stages = false;  ///< may be cut into stages: no micro-batch of the cell fits
   };
   SimulatedSpace(const TrainingJob& job, const ModelGraph& model, std::int64_t dataset_samples,
                  const std::vector<Candidate>& candidates, const CostSource& costs);
@@ -71,7 +72,8 @@ class SimulatedSpace final : public PlanSpace {
   Result<std::vector<Frame>> quieter_frames(const Plan& plan) const;
   Result<std::optional<RankedPlan>> chosen(std::vector<Frame> frames, bool short_of, Seconds floor,
                                            const std::function<bool()>& stop);
-  Result<std::optional<RankedPlan>> smaller(const Plan& plan, const std::function<bool()>& stop);
+  Result<std::optional<RankedPlan>> smaller(const Plan& plan, bool stages,
+                                            const std::function<bool()>& stop);
 
   const TrainingJob& job_;
   const ModelGraph& model_;
