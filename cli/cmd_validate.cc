@@ -233,12 +233,14 @@ Result<int> validate_end_to_end(Session& session, const ValidateOptions& options
   PLUTO_ASSIGN(const auto families, validate_runs(session.data_folder));
   Terminal& terminal = *session.terminal;
   terminal.say(format_table(run_error_rows(families)));
-  terminal.say(
+  terminal.say(fmt::format(
       "errors are |predicted / reported - 1| of the time to the target, and of its price at the "
       "hourly price\nof the row. Epochs are those the row states: steps, volumes and sums are "
       "tested, not convergence; nothing "
-      "was fitted\nto these rows but the spread of systems not seen, 12 %, by the even lines of "
-      "mlperf_runs");
+      "was fitted\nto these rows but the spread of systems not seen, {:.1f} %, by the even lines "
+      "of "
+      "mlperf_runs",
+      100 * kUnseenSystem));
   for (const std::string& line : unpredicted_lines(families)) terminal.say(line);
   terminal.say("");
   terminal.say(format_table(worst_run_rows(families, static_cast<std::size_t>(options.worst))));

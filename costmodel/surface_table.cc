@@ -104,16 +104,17 @@ std::optional<SurfaceTable::Answer> SurfaceTable::find(OpClass op_class, Arithme
   if (!own) arithmetic = Arithmetic::kHalf;
   if (moves_bytes_only(measured)) arithmetic = Arithmetic::kF32;
   const auto alike = alike_.find(device.generation);
-  const std::string generation = alike != alike_.end() ? alike->second : std::string();
-  using Try = std::tuple<std::string, std::string, SurfaceOrigin>;
-  const std::array<Try, 4> tries = {{{device.generation, device.name, SurfaceOrigin::kDevice},
-                                     {device.generation, "", SurfaceOrigin::kGeneration},
-                                     {generation, "", SurfaceOrigin::kAlike},
-                                     {"", "", SurfaceOrigin::kAny}}};
+  const std::string none;
+  const std::string& generation = alike != alike_.end() ? alike->second : none;
+  using Try = std::tuple<const std::string*, const std::string*, SurfaceOrigin>;
+  const std::array<Try, 4> tries = {{{&device.generation, &device.name, SurfaceOrigin::kDevice},
+                                     {&device.generation, &none, SurfaceOrigin::kGeneration},
+                                     {&generation, &none, SurfaceOrigin::kAlike},
+                                     {&none, &none, SurfaceOrigin::kAny}}};
   for (const auto& [of_generation, of_device, origin] : tries) {
-    if (origin == SurfaceOrigin::kDevice && (!own || of_device.empty())) continue;
-    if (origin != SurfaceOrigin::kAny && of_generation.empty()) continue;
-    if (const auto* fitted = exact(measured, arithmetic, of_generation, of_device)) {
+    if (origin == SurfaceOrigin::kDevice && (!own || of_device->empty())) continue;
+    if (origin != SurfaceOrigin::kAny && of_generation->empty()) continue;
+    if (const auto* fitted = exact(measured, arithmetic, *of_generation, *of_device)) {
       return Answer{fitted, origin};
     }
   }
