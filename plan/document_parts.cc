@@ -8,6 +8,24 @@
 
 namespace pluto {
 
+Value optimizer_value(const OptimizerAttrs& optimizer) {
+  Value value = Value::object();
+  if (const auto* sgd = std::get_if<SgdAttrs>(&optimizer)) {
+    value.set("name", "sgd")
+        .set("momentum", sgd->momentum)
+        .set("nesterov", sgd->nesterov)
+        .set("weight_decay", sgd->weight_decay);
+    return value;
+  }
+  const AdamAttrs& adam = std::get<AdamAttrs>(optimizer);
+  value.set("name", adam.decoupled ? "adamw" : "adam")
+      .set("beta1", adam.beta1)
+      .set("beta2", adam.beta2)
+      .set("epsilon", adam.epsilon)
+      .set("weight_decay", adam.weight_decay);
+  return value;
+}
+
 Result<int> read_int(ObjectReader& reader, std::string_view key) {
   PLUTO_ASSIGN(const std::int64_t number, reader.integer(key));
   if (number > std::numeric_limits<int>::max() || number < std::numeric_limits<int>::min()) {

@@ -9,6 +9,7 @@
 #include "base/document.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "model/training_graph.h"
 
 namespace pluto {
 
@@ -22,6 +23,9 @@ void set_if(Value& object, std::string key, const std::optional<T>& value) {
 Result<int> read_int(ObjectReader& reader, std::string_view key);
 /// 16 hexadecimal digits, as to_hex() writes them.
 Result<std::uint64_t> read_fingerprint(ObjectReader& reader, std::string_view key);
+
+/// With its name, as jobs and plans state it.
+Value optimizer_value(const OptimizerAttrs& optimizer);
 
 Result<Seconds> read_seconds(ObjectReader& reader, std::string_view key);
 Result<Bytes> read_bytes(ObjectReader& reader, std::string_view key);

@@ -54,24 +54,6 @@ Value target_section(const TrainingJob& job) {
   return value;
 }
 
-Value optimizer_section(const OptimizerAttrs& optimizer) {
-  Value value = Value::object();
-  if (const auto* sgd = std::get_if<SgdAttrs>(&optimizer)) {
-    value.set("name", "sgd")
-        .set("momentum", sgd->momentum)
-        .set("nesterov", sgd->nesterov)
-        .set("weight_decay", sgd->weight_decay);
-    return value;
-  }
-  const AdamAttrs& adam = std::get<AdamAttrs>(optimizer);
-  value.set("name", adam.decoupled ? "adamw" : "adam")
-      .set("beta1", adam.beta1)
-      .set("beta2", adam.beta2)
-      .set("epsilon", adam.epsilon)
-      .set("weight_decay", adam.weight_decay);
-  return value;
-}
-
 Value batch_section(const TrainingJob& job) {
   Value value = Value::object();
   set_if(value, "global", job.global_batch);
@@ -160,7 +142,7 @@ Value to_value(const TrainingJob& job) {
       .set("minimize", to_text(job.minimize))
       .set("precision", to_text(job.precision))
       .set("attention", to_text(job.attention))
-      .set("optimizer", optimizer_section(job.optimizer))
+      .set("optimizer", optimizer_value(job.optimizer))
       .set("batch", batch_section(job))
       .set("learning_rate", rate_section(job));
   if (job.convergence.given()) value.set("convergence", convergence_section(job.convergence));

@@ -37,24 +37,6 @@ Value data_value(const DataChoice& data) {
   return value;
 }
 
-Value optimizer_value(const OptimizerAttrs& optimizer) {
-  Value value = Value::object();
-  if (const auto* sgd = std::get_if<SgdAttrs>(&optimizer)) {
-    value.set("name", "sgd")
-        .set("momentum", sgd->momentum)
-        .set("nesterov", sgd->nesterov)
-        .set("weight_decay", sgd->weight_decay);
-    return value;
-  }
-  const AdamAttrs& adam = std::get<AdamAttrs>(optimizer);
-  value.set("name", adam.decoupled ? "adamw" : "adam")
-      .set("beta1", adam.beta1)
-      .set("beta2", adam.beta2)
-      .set("epsilon", adam.epsilon)
-      .set("weight_decay", adam.weight_decay);
-  return value;
-}
-
 Value rate_value(const LearningRate& rate) {
   Value value = Value::object();
   value.set("peak", rate.peak)
